@@ -1,0 +1,42 @@
+# Everything a newcomer needs: `make demo` and `make test` set up .venv by themselves.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test accuracy bench clean tools
+
+demo: $(READY)
+	@$(BIN)/topcoat demo
+
+test: $(READY)
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+# Trains the table of docs/accuracy.md; cut short, it goes on where it stopped.
+accuracy: $(READY)
+	@test -d "$(or $(DATA),/usr/share/datasets/fashion-mnist)" || \
+	  { echo "error: no Fashion-MNIST: install Debian's dataset-fashion-mnist or give DATA=<IDX folder>" >&2; exit 1; }
+	@$(BIN)/python -m golden.sweep --out runs $(if $(DATA),--data $(DATA))
+	@$(BIN)/python -m reports.accuracy runs $(if $(DATA),--data $(DATA))
+
+# Speed of training and of simulation, as ratios taken in one run.
+bench: $(READY)
+	@$(BIN)/python -m golden.bench_training
+	@$(BIN)/python -m sim.bench
+
+tools:
+	@for tool in $(PYTHON) g++ make perl; do \
+	  command -v $$tool >/dev/null || { echo "error: $$tool not found: install it (Debian: python3 python3-venv g++ make perl)" >&2; exit 1; }; \
+	done
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "error: $(PYTHON) is $$($(PYTHON) -V): Topcoat needs Python 3.11 to 3.13; name one with PYTHON=..." >&2; exit 1; }
+
+$(READY): pyproject.toml constraints.txt | tools
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) -m venv failed: install its venv module (Debian: python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+clean:
+	rm -rf build out $(VENV)
