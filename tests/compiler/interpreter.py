@@ -1,0 +1,278 @@
+"""A naive engine: runs a program from its memory image alone, written from the specification and not from the compiler.
+
+It is as unkind as the specification lets it be. Activation memory begins as garbage. When a layer reads its input,
+every byte written by a layer or load that it did not wait for is garbage as well. Residuals are read by the unit that
+writes the layers one after another, so they are as they were left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from arch.config import EngineConfig
+from arch.descriptor import BYTES, FIELDS, MAGIC, VERSION, Code, Opcode, PoolMode
+from golden import stream
+
+def unpack(content: bytes) -> dict[str, int]:
+    """All fields of one descriptor."""
+    values = {}
+    for name, place in FIELDS.items():
+        word = int.from_bytes(content[4 * place.word:4 * place.word + 4], "little")
+        value = word >> place.lsb & (1 << place.bits) - 1
+        values[name] = value - (1 << place.bits) if place.signed and value >> place.bits - 1 else value
+    return values
+
+
+def descriptors(image: bytes, address: int) -> list[dict[str, int]]:
+    """Every descriptor from BEGIN to END."""
+    found = []
+    while not found or found[-1]["opcode"] != Opcode.END:
+        found.append(unpack(image[address:address + BYTES]))
+        address += BYTES
+    return found
+
+
+class _Lane:
+    """One decoder lane: bits received and not consumed, low bit first, and how many were consumed."""
+
+    def __init__(self):
+        self.bits, self.held, self.consumed = 0, 0, 0
+
+    def take(self, count: int) -> int:
+        assert count <= self.held, "a lane ran dry"
+        value = self.bits & (1 << count) - 1
+        self.bits, self.held, self.consumed = self.bits >> count, self.held - count, self.consumed + count
+        return value
+
+    def symbol(self, code: int, size: int) -> int:
+        if code != Code.UNARY:
+            return self.take(size)
+        index = 0
+        while index < size and self.take(1):
+            index += 1
+        return index
+
+
+@dataclass
+class Decoded:
+    """Symbols (out, ky, run position) of a layer; words handed out before each column tile and at the end."""
+
+    symbols: np.ndarray
+    tile_words: list[int]
+
+
+def decode(words: list[int], *, code: int, size: int, out: int, kernel: int, run: int, config: EngineConfig) -> Decoded:
+    """Decode a mask stream one symbol at a time, as the specification words it."""
+    columns, chunk, build = config.columns, config.lanes, config.build_columns
+    lanes = [_Lane() for _ in range(config.decoder_lanes)]
+    used = [lane for lane in range(len(lanes)) if lane % chunk < min(chunk, run)]
+    real = [0] * len(lanes)
+    handed = 0
+
+    def request(number: int):
+        nonlocal handed
+        word = words[handed] if handed < len(words) else 0
+        real[number] += 16 * (handed < len(words))
+        handed += 1
+        lanes[number].bits |= word << lanes[number].held
+        lanes[number].held += 16
+
+    for _ in range(2):
+        for number in used:
+            request(number)
+    symbols = np.zeros((out, kernel, run), np.int64)
+    tile_words = []
+    for tile in range(0, out, columns):
+        tile_words.append(min(handed, len(words)))
+        for ky in range(kernel):
+            for first in range(0, run, chunk):
+                for group in range(tile, min(tile + columns, out), build):
+                    before = [lane.consumed for lane in lanes]
+                    for row in range(group, min(group + build, out, tile + columns)):
+                        for place in range(first, min(first + chunk, run)):
+                            lane = lanes[(row - group) * chunk + place - first]
+                            symbols[row, ky, place] = lane.symbol(code, size)
+                    for number, lane in enumerate(lanes):
+                        if lane.consumed // 16 > before[number] // 16:
+                            request(number)
+    assert handed >= len(words), f"{len(words) - handed} stored words are left over"
+    assert all(lane.consumed <= bits for lane, bits in zip(lanes, real)), "bits from beyond the stored words"
+    return Decoded(symbols, [*tile_words, min(handed, len(words))])
+
+
+@dataclass
+class Run:
+    """What a program did: memory afterwards, and of every layer its descriptor, tensor bytes and mask words."""
+
+    memory: bytearray
+    layers: list[dict[str, int]] = field(default_factory=list)
+    #: Bytes at the layer's output address when it was complete.
+    outputs: list[np.ndarray] = field(default_factory=list)
+    tile_words: list[list[int]] = field(default_factory=list)
+
+
+class Machine:
+    """Executes one program on one memory image."""
+
+    def __init__(self, image: bytes, config: EngineConfig):
+        self.config = config
+        self.run_state = Run(bytearray(image))
+        self.garbage = np.random.default_rng(0)
+        self.activations = self._noise(config.activation_bytes)
+        #: Layer and load that wrote every byte last, -1 for none.
+        self.layer_of = np.full(config.activation_bytes, -1)
+        self.load_of = np.full(config.activation_bytes, -1)
+        self.loads = 0
+
+    def _noise(self, size: int) -> np.ndarray:
+        return self.garbage.integers(-128, 128, size, np.int8)
+
+    def execute(self, address: int) -> Run:
+        """Run the program at ``address``."""
+        begin, *program = descriptors(self.run_state.memory, address)
+        assert (begin["opcode"], begin["magic"], begin["version"]) == (Opcode.BEGIN, MAGIC, VERSION)
+        assert begin["configuration"] == self.config.hash
+        self.seed = begin["seed_low"] | begin["seed_high"] << 32
+        for operation in program[:-1]:
+            assert operation["wait_layers"] <= len(self.run_state.layers) and operation["wait_loads"] <= self.loads
+            obey = {Opcode.LOAD: self._load, Opcode.LAYER: self._layer, Opcode.STORE: self._store}
+            obey[operation["opcode"]](operation)
+        return self.run_state
+
+    def _seen(self, operation: dict[str, int]) -> np.ndarray:
+        """Activation memory as the operation may find it."""
+        unsure = (self.layer_of >= operation["wait_layers"]) | (self.load_of >= operation["wait_loads"])
+        return np.where(unsure, self._noise(unsure.size), self.activations)
+
+    def _transfer(self, operation: dict[str, int]) -> tuple[slice, slice]:
+        beat, size = self.config.bus_bytes, operation["beats"] * self.config.bus_bytes
+        memory, local = operation["memory_address"], operation["activation_address"]
+        assert memory % beat == 0 and local % beat == 0 and local + size <= self.activations.size
+        return slice(memory, memory + size), slice(local, local + size)
+
+    def _load(self, operation: dict[str, int]):
+        memory, local = self._transfer(operation)
+        self.activations[local] = np.frombuffer(bytes(self.run_state.memory[memory]), np.int8)
+        self.load_of[local] = self.loads
+        self.loads += 1
+
+    def _store(self, operation: dict[str, int]):
+        memory, local = self._transfer(operation)
+        self.run_state.memory[memory] = self._seen(operation)[local].tobytes()
+
+    def _weights(self, layer: dict[str, int]) -> np.ndarray:
+        """Signed weights (out, ky * run) of a layer."""
+        memory, address = self.run_state.memory, layer["mask_address"]
+        words = np.frombuffer(bytes(memory[address:address + 2 * layer["mask_words"]]), "<u2").tolist()
+        out, kernel, run = layer["out_channels"], layer["kernel_rows"], layer["run_bytes"]
+        decoded = decode(words, code=layer["code"], size=layer["symbol_bits"], out=out, kernel=kernel, run=run,
+                         config=self.config)
+        self.run_state.tile_words.append(decoded.tile_words)
+        if layer["code"] == Code.STORED:
+            weights = decoded.symbols - ((decoded.symbols >> layer["symbol_bits"] - 1) << layer["symbol_bits"])
+        else:
+            assert decoded.symbols.max() <= layer["coats"]
+            table = np.frombuffer((layer["table_low"] | layer["table_high"] << 32).to_bytes(8, "little"), np.int8)
+            signs = stream.signs(self.seed, layer["stream"], 0, out * kernel * layer["run_blocks"], self.config.rounds)
+            weights = table[decoded.symbols] * signs.reshape(out, kernel, -1)[:, :, :run].astype(np.int64)
+        limit = self.config.weight_limit
+        assert -limit - (limit == 127) <= weights.min() and weights.max() <= limit
+        return weights.reshape(out, -1)
+
+    def _windows(self, layer: dict[str, int]) -> np.ndarray:
+        """The activations (pixel, ky * run) that meet the weights."""
+        pixel = np.arange(layer["pixels"])[:, None, None]
+        ky, place = np.arange(layer["kernel_rows"])[:, None], np.arange(layer["run_bytes"])
+        oy, ox = pixel // layer["map_width"], pixel % layer["map_width"]
+        row = oy * layer["stride"] + ky - layer["pad_rows"]
+        column = ox * layer["step_bytes"] + place - layer["pad_bytes"]
+        address = (layer["input_address"] + oy * layer["row_step_bytes"] + (ky - layer["pad_rows"]) * layer["row_bytes"]
+                   + column)
+        inside = (row >= 0) & (row < layer["input_height"]) & (column >= 0) & (column < layer["row_bytes"])
+        windows = np.where(inside, self._seen(layer)[address % self.activations.size], layer["pad_value"])
+        return windows.reshape(layer["pixels"], -1).astype(np.int64)
+
+    def _parameters(self, layer: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+        def signed(value: int, bits: int) -> int:
+            return (value & (1 << bits) - 1) - ((value >> bits - 1 & 1) << bits)
+
+        first = layer["parameter_address"]
+        records = [int.from_bytes(self.run_state.memory[first + 9 * index:first + 9 * index + 9], "little")
+                   for index in range(layer["out_channels"])]
+        assert all(record >> 66 == 0 for record in records)
+        return (np.array([signed(record, 18) for record in records]),
+                np.array([signed(record >> 18, 48) for record in records]))
+
+    def _layer(self, layer: dict[str, int]):
+        config, number = self.config, len(self.run_state.layers)
+        assert layer["pixels"] == layer["map_height"] * layer["map_width"]
+        assert layer["tile_pixels"] <= config.partial_sums
+        assert (layer["pixel_tiles"] - 1) * layer["tile_pixels"] < layer["pixels"] <= (
+            layer["pixel_tiles"] * layer["tile_pixels"])
+        assert (layer["column_tiles"] - 1) * config.columns < layer["out_channels"] <= (
+            layer["column_tiles"] * config.columns)
+        assert layer["run_chunks"] == -(-layer["run_bytes"] // config.lanes)
+        sums = self._windows(layer) @ self._weights(layer).T
+        assert sums.min() >= -1 << config.accumulator_bits - 1 and sums.max() < 1 << config.accumulator_bits - 1
+        self.written = np.zeros(self.activations.size, bool)
+        for first in range(0, layer["out_channels"], config.columns):
+            tile = slice(first, min(first + config.columns, layer["out_channels"]))
+            self._post_process(layer, sums[:, tile], tile)
+        self.layer_of[self.written] = number
+        self.load_of[self.written] = -1
+        used = np.flatnonzero(self.written)
+        # Later tiles still read their windows while the first ones are written.
+        assert not self.written[layer["input_address"]:][:layer["input_height"] * layer["row_bytes"]].any()
+        self.run_state.layers.append(layer)
+        self.run_state.outputs.append(self.activations[layer["output_address"]:used[-1] + 1].copy())
+        assert used[0] == layer["output_address"] and used.size == used[-1] - used[0] + 1, "output is not one piece"
+
+    def _write(self, address: int, values: np.ndarray):
+        raw = values.view(np.int8)
+        assert address + raw.size <= self.activations.size
+        self.activations[address:address + raw.size] = raw
+        self.written[address:address + raw.size] = True
+
+    def _post_process(self, layer: dict[str, int], sums: np.ndarray, tile: slice):
+        multiplier, bias = (values[tile] for values in self._parameters(layer))
+        channels, count = layer["out_channels"], tile.stop - tile.start
+        half = 1 << layer["shift"] - 1 if layer["shift"] else 0
+        average = np.zeros(count, np.int64)
+        for pixel, accumulators in enumerate(sums):
+            total = accumulators * multiplier + bias + half
+            if layer["residual"]:
+                source = layer["residual_address"] + pixel * channels + tile.start
+                total += self.activations[source:source + count].astype(np.int64) * layer["residual_multiplier"]
+            assert total.min() >= -1 << 47 and total.max() < 1 << 47
+            total >>= layer["shift"]
+            place = layer["output_address"] + tile.start
+            if layer["wide"]:
+                self._write(layer["output_address"] + 4 * (pixel * channels + tile.start),
+                            np.clip(total, -1 << 31, (1 << 31) - 1).astype("<i4"))
+            else:
+                values = np.clip(total, layer["clamp_low"], 127).astype(np.int8)
+                if layer["pool"] == PoolMode.NONE:
+                    self._write(place + pixel * channels, values)
+                elif layer["pool"] == PoolMode.MAX:
+                    self._pool(layer, pixel, place, values)
+                average += values
+        if layer["pool"] == PoolMode.AVERAGE:
+            shift = layer["pool_shift"]
+            self._write(place, np.clip((average * layer["pool_multiplier"] + (1 << shift - 1)) >> shift,
+                                       -128, 127).astype(np.int8))
+
+    def _pool(self, layer: dict[str, int], pixel: int, place: int, values: np.ndarray):
+        """Update every pooled pixel whose window holds ``pixel``; the first to touch it writes without reading."""
+        kernel, stride, padding = (layer[name] for name in ("pool_kernel", "pool_stride", "pool_padding"))
+        oy, ox = divmod(pixel, layer["map_width"])
+        targets = [(py, px) for py in range(layer["pool_height"]) for px in range(layer["pool_width"])
+                   if 0 <= oy - py * stride + padding < kernel and 0 <= ox - px * stride + padding < kernel]
+        assert len(targets) <= 4
+        for py, px in targets:
+            address = place + py * layer["pool_row_bytes"] + px * layer["out_channels"]
+            if not self.written[address]:
+                self._write(address, values)
+            else:
+                self._write(address, np.maximum(self.activations[address:address + values.size], values))
