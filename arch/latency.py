@@ -9,5 +9,6 @@ ACTIVATION_READ = 2
 ACCUMULATE = 3
 """Shortest distance of two accumulations into the same partial sum: a pass lasts at least this long."""
 
-POOL_UPDATE = 6
-"""Shortest distance of two maximum-pool updates of the same activation byte: a pixel's updates last at least this long."""
+POOL_UPDATE = 4
+"""Shortest distance of two maximum-pool updates of the same activation byte: a pixel's updates last at least this
+long, and the last pixel of a map row idles this long, since its window may hold the next pixel of a narrow map."""

@@ -1,0 +1,42 @@
+"""What the dispatcher tells each unit about a layer: typed command payloads made of descriptor fields."""
+
+from amaranth import *
+from amaranth.lib import data
+
+from arch.descriptor import FIELDS
+
+__all__ = ["MaskCommand", "DecodeCommand", "BuildCommand", "PassCommand", "PostCommand", "TransferCommand",
+           "ReadCommand"]
+
+
+def _layout(*names: str) -> data.StructLayout:
+    """A struct of descriptor fields, each with its own width and sign."""
+    return data.StructLayout({name: Shape(FIELDS[name].bits, FIELDS[name].signed) for name in names})
+
+
+#: For the mask buffer: how many 16-bit words the layer's mask stream has.
+MaskCommand = _layout("mask_words")
+
+#: For the coat decoder: the code, and how many lanes are used (``min(run_bytes, lanes)``).
+DecodeCommand = _layout("code", "symbol_bits", "coats", "run_bytes")
+
+#: For the weight builder: the loop over column tiles, pixel tiles, kernel rows, chunks and columns.
+BuildCommand = _layout("run_bytes", "kernel_rows", "run_chunks", "run_blocks", "pixel_tiles", "out_channels",
+                       "column_tiles", "stream", "code", "table_low", "table_high")
+
+#: For the pass sequencer: the same loop, with pixels instead of columns.
+PassCommand = _layout("wait_layers", "wait_loads", "input_address", "pad_value", "input_height", "row_bytes", "step_bytes",
+                      "pad_bytes", "run_bytes", "kernel_rows", "stride", "pad_rows", "row_step_bytes", "run_chunks",
+                      "map_width", "pixels", "pixel_tiles", "tile_pixels", "out_channels", "column_tiles")
+
+#: For the post-processor: requantisation, pool and write-back of every (column tile, pixel tile).
+PostCommand = _layout("map_height", "map_width", "pixels", "pixel_tiles", "tile_pixels", "out_channels",
+                      "column_tiles", "residual", "wide", "pool", "shift", "clamp_low", "residual_multiplier",
+                      "residual_address", "output_address", "pool_kernel", "pool_stride", "pool_padding",
+                      "pool_shift", "pool_height", "pool_width", "pool_multiplier", "pool_row_bytes")
+
+#: For the load and store units.
+TransferCommand = _layout("wait_layers", "wait_loads", "memory_address", "activation_address", "beats")
+
+#: For a burst reader: read ``beats`` beats from byte address ``address``.
+ReadCommand = data.StructLayout({"address": 32, "beats": 32})

@@ -1,0 +1,250 @@
+"""The walk over finished sums: what the post-processor reads and where the result goes, one step per cycle."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch import latency
+from arch.config import EngineConfig
+from arch.descriptor import PoolMode
+from hw.commands import PostCommand
+from hw.parameters import row_offset
+from hw.pool import PoolWindows
+
+__all__ = ["DrainWalker", "drain_step"]
+
+
+def drain_step(config: EngineConfig) -> data.StructLayout:
+    """One group of channels on its way through the post-processor."""
+    lanes = config.requantiser_lanes
+    return data.StructLayout({
+        #: The result is written to the activation memory.
+        "write": 1,
+        #: The result is added to the sums of an average pool; ``initial`` if it starts them.
+        "accumulate": 1,
+        "initial": 1,
+        #: The group is an average-pool sum, not a partial sum.
+        "average": 1,
+        #: The result is joined with what the activation memory holds at ``address``.
+        "update": 1,
+        #: The group's residual is read from ``residual_address``.
+        "residual": 1,
+        #: Clamped lanes count as saturated.
+        "count": 1,
+        #: Nothing of the layer comes after this cycle. Given with or without a group.
+        "last": 1,
+        #: Group within the column tile, and the lane of a wide layer's channel.
+        "row": row_offset(config),
+        "lane": range(max(2, lanes)),
+        #: Lanes that hold a channel of the layer.
+        "mask": lanes,
+        "address": config.activation_address_bits,
+        "residual_address": config.activation_address_bits,
+    })
+
+
+class DrainWalker(wiring.Component):
+    """Turns finished halves of the partial sums into steps: pixel, (maximum-pool target), group.
+
+    Operation: takes a layer, then for every column tile and pixel tile waits for the half's sums and the column tile's
+    parameter rows and issues its steps. Every address is kept by adding.
+
+    Latency: steps are registered. A pixel takes ``groups`` = ceil(channels of the column tile / R) cycles, in a wide
+    layer one per channel. With a maximum pool it takes ``max(targets * groups, POOL_UPDATE)`` cycles, 1 if it has no
+    target, and the last pixel of a map row ``targets * groups + POOL_UPDATE``; with a residual as well, a group takes
+    two cycles. A pixel tile costs one cycle more, a column tile two, a layer ``PostProcessor.LATENCY + 3``. An average
+    pool takes another ``PostProcessor.LATENCY - 3 + groups`` after the last pixel of a column tile.
+
+    Members
+    -------
+    command : In(stream of PostCommand)
+    start, tile_done, half_freed, drain_half, drain_address, row, rows_ready, release
+        As :class:`PostProcessor`; drain and row requests belong to ``step``.
+    settled : In(1)
+        Every step that accumulates has reached the sums of the average pool.
+    layer_done : In(1)
+        The layer's last byte is written: the next layer may be taken.
+    layer : Out(PostCommand)
+        The layer at work, static until ``layer_done``.
+    step : Out(drain_step)
+    pool_offset : Out(unsigned)
+        What a maximum pool adds to the address of the step of one cycle before.
+    """
+
+    def __init__(self, config: EngineConfig):
+        self._config = config
+        super().__init__({
+            "command": In(stream.Signature(PostCommand)),
+            "start": In(1),
+            "tile_done": In(1),
+            "half_freed": Out(1),
+            "drain_half": Out(1),
+            "drain_address": Out(range(config.partial_sums)),
+            "rows_ready": In(range(config.parameter_channels // config.requantiser_lanes + 1)),
+            "release": Out(range(config.columns // config.requantiser_lanes + 1)),
+            "settled": In(1),
+            "layer_done": In(1),
+            "layer": Out(PostCommand),
+            "step": Out(drain_step(config)),
+            "pool_offset": Out(config.activation_address_bits),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config, layer, step = self._config, self.layer, self.step
+        lanes, address_bits = config.requantiser_lanes, config.activation_address_bits
+        lane_bits = lanes.bit_length() - 1
+
+        m.submodules.windows = windows = PoolWindows(config)
+        m.d.comb += [windows.layer.eq(layer), self.pool_offset.eq(windows.offset)]
+        maximum, average = Signal(), Signal()
+        m.d.comb += [maximum.eq(layer.pool == PoolMode.MAX), average.eq(layer.pool == PoolMode.AVERAGE)]
+
+        # Finished halves.
+        half, tiles_ready, take_tile, free_half = Signal(), Signal(range(3)), Signal(), Signal()
+        m.d.sync += [
+            tiles_ready.eq(tiles_ready + self.tile_done - take_tile),
+            half.eq(half ^ free_half),
+            self.half_freed.eq(free_half),
+        ]
+
+        # Column tile: its channels, and where its pixels go.
+        tile_base, channels_left = Signal(16), Signal(16)
+        columns, last_column = Signal(range(config.columns + 1)), Signal()
+        rows = (columns + (lanes - 1)) >> lane_bits
+        output_base, residual_base = Signal(address_bits), Signal(address_bits)
+        # Pixels.
+        pixels_left, tile_left, last_tile = Signal(24), Signal(range(config.partial_sums + 1)), Signal()
+        pixel, first_pixel = Signal(range(config.partial_sums)), Signal()
+        # Groups of the current pixel and target. `fresh`: no target of the pixel is finished.
+        channel, channels_in_group = Signal(range(config.columns)), Signal(range(config.columns + 1))
+        group_channels = Mux(layer.wide, 1, lanes)
+        last_group, fresh = Signal(), Signal()
+        m.d.comb += last_group.eq(channels_in_group <= group_channels)
+        # Idle cycles that the current pixel of a maximum pool still needs.
+        hold = Signal(range(latency.POOL_UPDATE))
+        # Reads of residuals and of pooled bytes are an odd number of cycles apart: they get every other cycle each.
+        turn = Signal()
+        m.d.sync += turn.eq(~turn)
+
+        issue, averaging, end_pixel, end_layer = Signal(), Signal(), Signal(), Signal()
+
+        def next_group():
+            m.d.sync += [
+                channel.eq(Mux(last_group, 0, channel + group_channels)),
+                channels_in_group.eq(Mux(last_group, columns, channels_in_group - group_channels)),
+            ]
+
+        m.d.sync += self.release.eq(0)
+        with m.FSM():
+            with m.State("LAYER"):
+                m.d.comb += self.command.ready.eq(1)
+                m.d.sync += [layer.eq(self.command.payload), tile_base.eq(0),
+                             channels_left.eq(self.command.payload.out_channels)]
+                with m.If(self.command.valid):
+                    m.next = "COLUMN"
+            with m.State("COLUMN"):
+                m.d.comb += windows.restart.eq(1)
+                m.d.sync += [
+                    last_column.eq(channels_left <= config.columns),
+                    columns.eq(Mux(channels_left <= config.columns, channels_left, config.columns)),
+                    channels_left.eq(channels_left - config.columns),
+                    tile_base.eq(tile_base + config.columns),
+                    residual_base.eq(layer.residual_address + tile_base),
+                    output_base.eq(layer.output_address + Mux(layer.wide, tile_base << 2, tile_base)),
+                    pixels_left.eq(layer.pixels),
+                    first_pixel.eq(1),
+                ]
+                m.next = "TILE"
+            with m.State("TILE"):
+                whole = pixels_left > layer.tile_pixels
+                m.d.comb += take_tile.eq((tiles_ready != 0) & (self.rows_ready >= rows))
+                m.d.sync += [pixel.eq(0), channel.eq(0), channels_in_group.eq(columns), fresh.eq(1)]
+                with m.If(take_tile):
+                    m.d.comb += windows.advance.eq(first_pixel)
+                    m.d.sync += [
+                        last_tile.eq(~whole),
+                        tile_left.eq(Mux(whole, layer.tile_pixels, pixels_left)),
+                        pixels_left.eq(pixels_left - layer.tile_pixels),
+                        hold.eq(latency.POOL_UPDATE - 1),
+                    ]
+                    m.next = "PIXEL"
+            with m.State("PIXEL"):
+                empty = maximum & windows.empty
+                finished = empty | (issue & last_group & (~maximum | windows.single))
+                m.d.comb += issue.eq(~empty & ~(maximum & layer.residual & turn))
+                with m.If(issue):
+                    next_group()
+                    with m.If(last_group):
+                        m.d.comb += windows.drop.eq(1)
+                        m.d.sync += fresh.eq(0)
+                with m.If(windows.row_end & issue):
+                    m.d.sync += hold.eq(latency.POOL_UPDATE - 1)
+                with m.Elif(hold != 0):
+                    m.d.sync += hold.eq(hold - 1)
+                with m.If(~maximum):
+                    m.d.comb += end_pixel.eq(finished)
+                with m.Elif(windows.row_end):
+                    m.d.comb += end_pixel.eq(empty & (hold == 0))
+                with m.Else():
+                    m.d.comb += end_pixel.eq(finished & ((hold == 0) | (empty & fresh)))
+                with m.If(end_pixel):
+                    m.d.comb += windows.advance.eq(1)
+                    m.d.sync += [
+                        pixel.eq(pixel + 1),
+                        tile_left.eq(tile_left - 1),
+                        first_pixel.eq(0),
+                        fresh.eq(1),
+                        hold.eq(latency.POOL_UPDATE - 1),
+                        residual_base.eq(residual_base + layer.out_channels),
+                    ]
+                    with m.If(layer.pool == PoolMode.NONE):
+                        m.d.sync += output_base.eq(
+                            output_base + Mux(layer.wide, layer.out_channels << 2, layer.out_channels))
+                    with m.If(tile_left == 1):
+                        m.d.comb += free_half.eq(1)
+                        m.next = "TILE"
+                        with m.If(last_tile):
+                            m.d.sync += self.release.eq(rows)
+                            with m.If(average):
+                                m.next = "SETTLE"
+                            with m.Elif(last_column):
+                                m.d.comb += end_layer.eq(1)
+                                m.next = "WRITE"
+                            with m.Else():
+                                m.next = "COLUMN"
+            with m.State("SETTLE"):
+                with m.If(self.settled):
+                    m.next = "AVERAGE"
+            with m.State("AVERAGE"):
+                m.d.comb += averaging.eq(1)
+                next_group()
+                with m.If(last_group):
+                    m.next = "COLUMN"
+                    with m.If(last_column):
+                        m.d.comb += end_layer.eq(1)
+                        m.next = "WRITE"
+            with m.State("WRITE"):
+                with m.If(self.layer_done):
+                    m.next = "LAYER"
+
+        m.d.sync += [
+            self.drain_half.eq(half),
+            self.drain_address.eq(pixel),
+            step.write.eq((issue & ~average) | averaging),
+            step.accumulate.eq(issue & average),
+            step.initial.eq(first_pixel),
+            step.average.eq(averaging),
+            step.update.eq(issue & maximum & ~windows.first),
+            step.residual.eq(issue & layer.residual),
+            step.count.eq(issue & fresh & ~layer.wide),
+            step.last.eq(end_layer),
+            step.row.eq(channel >> lane_bits),
+            step.lane.eq(channel & (lanes - 1)),
+            step.mask.eq(Cat(channels_in_group > lane for lane in range(lanes))),
+            step.address.eq(output_base + Mux(layer.wide, channel << 2, channel)),
+            step.residual_address.eq(residual_base + channel),
+        ]
+        with m.If(self.start):
+            m.d.sync += [tiles_ready.eq(0), half.eq(0)]
+        return m

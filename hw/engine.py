@@ -1,0 +1,240 @@
+"""The engine: dispatcher, weight path, array, post-processor and activation memory behind one memory interface."""
+
+from amaranth import *
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.config import EngineConfig
+from arch.counters import COUNTER_BITS, COUNTERS
+from arch.descriptor import Error
+from hw.activations import ActivationMemory
+from hw.array import Array
+from hw.builder import WeightBuilder
+from hw.commands import TransferCommand
+from hw.decoder import CoatDecoder
+from hw.dispatch import LAYER_COMMANDS, Dispatcher
+from hw.masks import MaskBuffer
+from hw.memory import BurstReader, ReadArbiter, memory_port
+from hw.parameters import ParameterBuffer
+from hw.postprocess import PostProcessor
+from hw.queue import Queue
+from hw.sequencer import PassSequencer
+from hw.transfer import COUNT_BITS, LoadUnit, StoreUnit
+
+__all__ = ["Engine"]
+
+COMMANDS_AHEAD = 2
+"""Layers whose commands a unit can hold besides the one it works on."""
+
+
+class Engine(wiring.Component):
+    """A whole supermask engine.
+
+    Operation: a pulse on ``start`` runs the program at ``program``; descriptors, masks, parameters and activations cross the
+    memory interface only. ``done`` rises when everything has been written back and stays high until the next
+    start; ``error`` and ``error_position`` then say what went wrong, if anything did.
+
+    Members
+    -------
+    memory : Out(memory_port)
+    counters : Out(struct)
+        One 48-bit counter per entry of ``arch.counters.COUNTERS``.
+    trace : Out(struct)
+        The post-processor's writes into the activation memory, if ``config.trace``.
+    """
+
+    def __init__(self, config: EngineConfig, *, emit: bool = False):
+        self._config = config
+        self._emit = emit
+        ports = {
+            #: Run the program at ``program``.
+            "start": In(1),
+            #: Byte address of the program.
+            "program": In(32),
+            #: A program is running.
+            "busy": Out(1),
+            #: The last program has ended.
+            "done": Out(1),
+            #: Why the last program failed (``arch.descriptor.Error``).
+            "error": Out(4),
+            #: Index of the descriptor it failed at.
+            "error_position": Out(16),
+            #: The memory interface.
+            "memory": Out(memory_port(config)),
+            #: A layer's first pass may begin: the pass sequencer has taken its command.
+            "layer_start": Out(1),
+            #: A layer's last output is written.
+            "layer_done": Out(1),
+            "counters": Out(wiring.Signature({name: Out(COUNTER_BITS) for name in COUNTERS})),
+        }
+        if config.trace:
+            width = max(config.requantiser_lanes, 4)
+            ports["trace"] = Out(wiring.Signature({
+                "valid": Out(1), "address": Out(config.activation_address_bits), "data": Out(8 * width), "mask": Out(width),
+            }))
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+
+        m.submodules.dispatcher = dispatcher = Dispatcher(config)
+        m.submodules.masks = masks = MaskBuffer(config)
+        m.submodules.decoder = decoder = CoatDecoder(config)
+        m.submodules.builder = builder = WeightBuilder(config)
+        m.submodules.array = array = Array(config, emit=self._emit)
+        m.submodules.sequencer = sequencer = PassSequencer(config)
+        m.submodules.parameters = parameters = ParameterBuffer(config)
+        m.submodules.post = post = PostProcessor(config)
+        m.submodules.activations = activations = ActivationMemory(config)
+        m.submodules.load = load = LoadUnit(config)
+        m.submodules.store = store = StoreUnit(config)
+
+        start = Signal()
+        m.d.comb += [
+            start.eq(self.start & ~dispatcher.busy),
+            dispatcher.start.eq(self.start),
+            dispatcher.program.eq(self.program),
+            self.busy.eq(dispatcher.busy),
+            self.done.eq(dispatcher.done),
+        ]
+
+        # Commands, each through a queue, so that the dispatcher runs ahead of every unit.
+        layer_queues = {}
+        for name, payload in LAYER_COMMANDS.items():
+            m.submodules[f"{name}_queue"] = queue = Queue(payload, COMMANDS_AHEAD)
+            wiring.connect(m, getattr(dispatcher, name), queue.enter)
+            layer_queues[name] = queue.leave
+        for name, unit in ("load", load), ("store", store):
+            m.submodules[f"{name}_queue"] = queue = Queue(TransferCommand, COMMANDS_AHEAD)
+            wiring.connect(m, getattr(dispatcher, name), queue.enter)
+            wiring.connect(m, queue.leave, unit.command)
+        wiring.connect(m, layer_queues["mask"], masks.command)
+        wiring.connect(m, layer_queues["parameters"], parameters.command)
+        wiring.connect(m, layer_queues["build"], builder.command)
+        wiring.connect(m, layer_queues["passes"], sequencer.command)
+        wiring.connect(m, layer_queues["post"], post.command)
+        decode = layer_queues["decode"]
+        decode_position = Signal(16)
+        m.d.comb += [
+            decoder.command.payload.eq(decode.payload.command),
+            decoder.command.valid.eq(decode.valid),
+            decode.ready.eq(decoder.command.ready),
+        ]
+        with m.If(decode.valid & decode.ready):
+            m.d.sync += decode_position.eq(decode.payload.position)
+
+        # Read side of the memory interface.
+        descriptor_space = 1024 // config.bus_bits
+        readers = {
+            "program": (dispatcher.read, dispatcher.beats, Const(descriptor_space), descriptor_space),
+            "mask": (layer_queues["mask_read"], masks.beats, masks.space, masks.space.shape().width),
+            "parameter": (layer_queues["parameter_read"], parameters.beats, parameters.space,
+                          parameters.space.shape().width),
+            # The load unit writes a beat as it comes; only the post-processor's writes can hold it up.
+            "load": (load.read, load.beats, Const(config.burst_beats), config.burst_beats),
+        }
+        m.submodules.arbiter = arbiter = ReadArbiter(config, len(readers))
+        wiring.connect(m, arbiter.read_request, wiring.flipped(self.memory.read_request))
+        wiring.connect(m, wiring.flipped(self.memory.read_data), arbiter.read_data)
+        arrivals = {}
+        for index, (name, (command, beats, space, _)) in enumerate(readers.items()):
+            bits = space.shape().width
+            m.submodules[f"{name}_reader"] = reader = BurstReader(config, (1 << bits) - 1)
+            wiring.connect(m, command, reader.command)
+            wiring.connect(m, reader.request, arbiter.requests[index])
+            wiring.connect(m, arbiter.beats[index], beats)
+            arrivals[name] = arrived = Signal(name=f"{name}_arrived")
+            m.d.comb += [
+                arrived.eq(arbiter.beats[index].valid & arbiter.beats[index].ready),
+                reader.space.eq(space),
+                reader.returned.eq(arrived),
+            ]
+        wiring.connect(m, store.write_request, wiring.flipped(self.memory.write_request))
+        wiring.connect(m, store.write_data, wiring.flipped(self.memory.write_data))
+        wiring.connect(m, wiring.flipped(self.memory.write_done), store.write_done)
+
+        # Weight path.
+        m.d.comb += builder.seed.eq(dispatcher.seed)
+        wiring.connect(m, builder.step, decoder.step)
+        wiring.connect(m, decoder.rows, builder.rows)
+        m.d.comb += [
+            decoder.words.eq(masks.words),
+            decoder.available.eq(masks.available),
+            decoder.virtual.eq(masks.virtual),
+            decoder.left_over.eq(masks.left_over),
+            masks.take.eq(decoder.take),
+            masks.save.eq(decoder.save),
+            masks.restore.eq(decoder.restore),
+            masks.release.eq(decoder.release),
+            masks.finish.eq(decoder.finish),
+            array.write.eq(builder.write),
+            sequencer.built.eq(builder.built),
+            builder.freed.eq(sequencer.freed),
+        ]
+
+        # Activations, passes and their results.
+        wiring.connect(m, sequencer.window, activations.window)
+        wiring.connect(m, load.load, activations.load)
+        wiring.connect(m, store.store, activations.store)
+        m.d.comb += [
+            sequencer.window_data.eq(activations.window_data),
+            store.store_data.eq(activations.store_data),
+            array.beat.eq(sequencer.beat),
+            array.drain_half.eq(post.drain_half),
+            array.drain_address.eq(post.drain_address),
+            post.sums.eq(array.sums),
+            post.tile_done.eq(sequencer.tile_done),
+            sequencer.half_freed.eq(post.half_freed),
+            activations.aux.eq(post.aux),
+            post.aux_data.eq(activations.aux_data),
+            activations.write.eq(post.write),
+            parameters.row.eq(post.row),
+            post.record.eq(parameters.record),
+            post.rows_ready.eq(parameters.rows_ready),
+            parameters.release.eq(post.release),
+            self.layer_start.eq(sequencer.layer_start),
+            self.layer_done.eq(post.layer_done),
+            sequencer.start.eq(start),
+            post.start.eq(start),
+        ]
+        if config.trace:
+            m.d.comb += [getattr(self.trace, name).eq(post.write[name]) for name in ("valid", "address", "data", "mask")]
+
+        # What is complete, for dependencies and the end of the program.
+        layers_done, loads_done, stores_done = (
+            Signal(COUNT_BITS, name=f"{name}_done") for name in ("layers", "loads", "stores"))
+        for count, done in (layers_done, post.layer_done), (loads_done, load.done), (stores_done, store.done):
+            m.d.sync += count.eq(Mux(start, 0, count + done))
+        for unit in dispatcher, load, store, sequencer:
+            m.d.comb += [unit.layers_done.eq(layers_done), unit.loads_done.eq(loads_done)]
+        m.d.comb += dispatcher.stores_done.eq(stores_done)
+
+        # The first error wins.
+        with m.If(start):
+            m.d.sync += [self.error.eq(Error.NONE), self.error_position.eq(0)]
+        with m.Elif(self.error == Error.NONE):
+            with m.If(decoder.error != Error.NONE):
+                m.d.sync += [self.error.eq(decoder.error), self.error_position.eq(decode_position)]
+            with m.Elif(dispatcher.error != Error.NONE):
+                m.d.sync += [self.error.eq(dispatcher.error), self.error_position.eq(dispatcher.position)]
+
+        increments = {
+            "cycles": dispatcher.busy,
+            "beats": sequencer.beat.valid,
+            "useful_macs": Mux(sequencer.beat.valid, sequencer.lanes_in_run * sequencer.columns_in_tile, 0),
+            "stall_weights": sequencer.stall_weights,
+            "stall_input": sequencer.stall_input,
+            "stall_sums": sequencer.stall_sums,
+            "stall_bank": sequencer.stall_bank,
+            "stall_short": sequencer.stall_short,
+            "built_weights": builder.built_weights,
+            "zero_weights": builder.zero_weights,
+            "saturations": post.saturations,
+            **{f"{name}_bytes": Mux(arrived, config.bus_bytes, 0) for name, arrived in arrivals.items()},
+            "store_bytes": Mux(self.memory.write_data.valid & self.memory.write_data.ready, config.bus_bytes, 0),
+        }
+        for name, increment in increments.items():
+            counter = getattr(self.counters, name)
+            m.d.sync += counter.eq(Mux(start, 0, counter + increment))
+        return m

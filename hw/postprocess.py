@@ -1,0 +1,188 @@
+"""The post-processor: partial sums in, activations out, with residual, requantisation and pool on the way."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from arch.config import EngineConfig
+from arch.descriptor import PoolMode
+from hw.commands import PostCommand
+from hw.drain import DrainWalker, drain_step
+from hw.parameters import parameter_row, row_offset
+from hw.requantise import ACCUMULATOR_BITS, Requantiser, requantiser_operands
+
+__all__ = ["PostProcessor"]
+
+
+class PostProcessor(wiring.Component):
+    """Drains finished halves of the partial-sum memory through the requantiser into the activation memory.
+
+    Operation: per ``command`` waits for the half of each (column tile, pixel tile), 0, 1, 0, .. over the whole program,
+    and passes its sums group by group through the requantiser. A maximum pool is updated in place in the activation
+    memory, an average pool is summed here. Layers do not overlap: the next one is taken after ``layer_done``.
+
+    Latency: ``LATENCY`` cycles from the walk's decision to the write, one group of R channels per cycle;
+    :class:`DrainWalker` gives the cycles of a pixel.
+
+    Members
+    -------
+    command : In(stream of PostCommand)
+    start : In(1)
+        A new program: the first half is 0 and no half is finished. Only between layers.
+    tile_done : In(1)
+        The next half's sums are readable; at most two are waiting.
+    half_freed : Out(1)
+        The oldest half has been read.
+    drain_half, drain_address : Out, sums : In
+        Read side of the partial sums, sums one cycle after the address.
+    aux : Out({valid, address}), aux_data : In
+        Reads of the activation memory (residual, pool), data two cycles later.
+    write : Out({valid, address, data, mask})
+    rows_ready, record : In, row, release : Out
+        The parameter buffer; ``record`` one cycle after ``row``.
+    layer_done : Out(1)
+        The layer's last byte is seen by a read accepted in the next cycle.
+    saturations : Out(unsigned)
+        Outputs that exceeded 127 before the clamp, each counted once; a pixel in no pool window is not computed.
+    trace : Out
+        A copy of ``write``, if ``config.trace``.
+    """
+
+    #: From the cycle in which a step is decided to its write.
+    LATENCY = 5 + Requantiser.LATENCY
+
+    def __init__(self, config: EngineConfig):
+        self._config = config
+        width = max(config.requantiser_lanes, 4)
+        address = config.activation_address_bits
+        write = data.StructLayout({"valid": 1, "address": address, "data": 8 * width, "mask": width})
+        super().__init__({
+            #: Layers, in running order.
+            "command": In(stream.Signature(PostCommand)),
+            "start": In(1),
+            "tile_done": In(1),
+            "half_freed": Out(1),
+            "drain_half": Out(1),
+            "drain_address": Out(range(config.partial_sums)),
+            "sums": In(data.ArrayLayout(signed(config.accumulator_bits), config.columns)),
+            "aux": Out(data.StructLayout({"valid": 1, "address": address})),
+            "aux_data": In(8 * width),
+            "write": Out(write),
+            "row": Out(row_offset(config)),
+            "record": In(parameter_row(config)),
+            "rows_ready": In(range(config.parameter_channels // config.requantiser_lanes + 1)),
+            "release": Out(range(config.columns // config.requantiser_lanes + 1)),
+            "layer_done": Out(1),
+            "saturations": Out(range(config.requantiser_lanes + 1)),
+            **({"trace": Out(write)} if config.trace else {}),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        lanes, groups = config.requantiser_lanes, config.columns // config.requantiser_lanes
+
+        m.submodules.walker = walker = DrainWalker(config)
+        wiring.connect(m, wiring.flipped(self.command), walker.command)
+        layer = walker.layer
+        for name in "start", "tile_done", "rows_ready":
+            m.d.comb += getattr(walker, name).eq(getattr(self, name))
+        for name in "drain_half", "drain_address", "release":
+            m.d.comb += getattr(self, name).eq(getattr(walker, name))
+
+        # steps[n] is the walker's step n cycles after it was decided.
+        steps = [None, walker.step]
+        for stage in range(2, self.LATENCY):
+            steps.append(Signal(drain_step(config), name=f"step_{stage}"))
+            m.d.sync += steps[stage].eq(steps[stage - 1])
+        m.d.sync += steps[3].address.eq(
+            steps[2].address + Mux(layer.pool == PoolMode.MAX, walker.pool_offset, 0))
+
+        # Cycle 1: sums and parameters are asked for; cycle 2: they come, and the group is picked out.
+        m.d.comb += self.row.eq(steps[1].row)
+        group_bits = lanes * config.accumulator_bits
+        picked = Signal(data.ArrayLayout(signed(config.accumulator_bits), lanes), reset_less=True)
+        records = Signal(parameter_row(config), reset_less=True)
+        with m.Switch(steps[2].row):
+            for group in range(groups):
+                with m.Case(group):
+                    m.d.sync += picked.eq(self.sums.as_value()[group * group_bits:(group + 1) * group_bits])
+        m.d.sync += [records.eq(self.record), self.half_freed.eq(walker.half_freed)]
+
+        # Cycle 3: the requantiser's operands. A wide layer's channel goes through lane 0.
+        m.submodules.averages = averages = Memory(
+            shape=data.ArrayLayout(signed(ACCUMULATOR_BITS), lanes), depth=max(2, groups), init=[])
+        totals, totals_write = averages.read_port(domain="comb"), averages.write_port()
+        m.submodules.requantiser = requantiser = Requantiser(config)
+        operands = Signal(requantiser_operands(config), reset_less=True)
+        m.d.sync += [
+            operands.residual_multiplier.eq(Mux(steps[3].residual, layer.residual_multiplier, 0)),
+            operands.wide.eq(layer.wide),
+        ]
+        with m.If(steps[3].average):
+            m.d.sync += [operands.shift.eq(layer.pool_shift), operands.clamp_low.eq(-128)]
+            for lane in range(lanes):
+                m.d.sync += [
+                    operands.accumulators[lane].eq(totals.data[lane]),
+                    operands.multipliers[lane].eq(layer.pool_multiplier),
+                    operands.biases[lane].eq(0),
+                ]
+        with m.Else():
+            m.d.sync += [operands.shift.eq(layer.shift), operands.clamp_low.eq(layer.clamp_low)]
+            for lane in range(lanes):
+                m.d.sync += [
+                    operands.accumulators[lane].eq(picked[lane]),
+                    operands.multipliers[lane].eq(records[lane].multiplier),
+                    operands.biases[lane].eq(records[lane].bias),
+                ]
+            with m.Switch(steps[3].lane):
+                for lane in range(1, lanes):
+                    with m.Case(lane):
+                        m.d.sync += [
+                            operands.accumulators[0].eq(picked[lane]),
+                            operands.multipliers[0].eq(records[lane].multiplier),
+                            operands.biases[0].eq(records[lane].bias),
+                        ]
+
+        # Cycle 4: they enter, with the residuals asked for in cycle 2.
+        m.d.comb += [
+            requantiser.operands.eq(operands),
+            requantiser.operands.residuals.eq(self.aux_data[:8 * lanes]),
+        ]
+        leave = 4 + Requantiser.LATENCY
+
+        # A pooled byte comes from the activation memory in the cycle in which the result leaves.
+        update = steps[leave - 2]
+        m.d.comb += [
+            self.aux.valid.eq(steps[2].residual | update.update),
+            self.aux.address.eq(Mux(update.update, update.address, steps[2].residual_address)),
+        ]
+
+        # Cycle 9: sums of the average pool.
+        step, result = steps[leave], requantiser.result
+        m.d.comb += [
+            walker.settled.eq(~Cat(steps[stage].accumulate for stage in range(1, leave - 2)).any()),
+            totals.addr.eq(Mux(steps[3].average, steps[3].row, step.row)),
+            totals_write.addr.eq(step.row),
+            totals_write.en.eq(step.accumulate),
+        ]
+        m.d.comb += [totals_write.data[lane].eq(result.outputs[lane] + Mux(step.initial, 0, totals.data[lane]))
+                     for lane in range(lanes)]
+
+        # Cycle 10: the write.
+        stored = [Mux(step.update & (old > output), old, output)
+                  for old, output in ((self.aux_data[8 * lane:8 * lane + 8].as_signed(), result.outputs[lane])
+                                      for lane in range(lanes))]
+        m.d.sync += [
+            self.write.valid.eq(step.write),
+            self.write.address.eq(step.address),
+            self.write.data.eq(Mux(layer.wide, result.wide_output, Cat(value[:8] for value in stored))),
+            self.write.mask.eq(Mux(layer.wide, 0b1111, step.mask)),
+            self.layer_done.eq(step.last),
+            self.saturations.eq(Mux(step.count, sum((result.saturated & step.mask)[lane] for lane in range(lanes)), 0)),
+        ]
+        m.d.comb += walker.layer_done.eq(self.layer_done)
+        if config.trace:
+            m.d.comb += self.trace.eq(self.write)
+        return m

@@ -1,0 +1,167 @@
+"""The units that move activations between the memory interface and the activation memory."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch import latency
+from arch.config import EngineConfig
+from hw.commands import ReadCommand, TransferCommand
+from hw.memory import burst_request, next_burst
+from hw.queue import Queue
+
+__all__ = ["LoadUnit", "StoreUnit"]
+
+COUNT_BITS = 12
+"""Width of the counts of completed layers and loads (descriptor fields wait_layers and wait_loads)."""
+
+
+class LoadUnit(wiring.Component):
+    """Copies beats from memory to the activation memory.
+
+    Operation: waits until the layers and loads it depends on are done, has its beats read and writes them to
+    consecutive activation addresses. ``done`` follows the last write.
+    """
+
+    def __init__(self, config: EngineConfig):
+        self._config = config
+        address = config.activation_address_bits
+        super().__init__({
+            "command": In(stream.Signature(TransferCommand)),
+            #: Completed layers of this program.
+            "layers_done": In(COUNT_BITS),
+            #: Completed loads of this program.
+            "loads_done": In(COUNT_BITS),
+            #: To the burst reader.
+            "read": Out(stream.Signature(ReadCommand)),
+            #: From the burst reader.
+            "beats": In(stream.Signature(config.bus_bits)),
+            #: To the activation memory.
+            "load": Out(stream.Signature(data.StructLayout({"address": address, "data": config.bus_bits}))),
+            #: One cycle: a load has ended and its bytes are visible.
+            "done": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        command = self.command.payload
+        met = (self.layers_done >= command.wait_layers) & (self.loads_done >= command.wait_loads)
+        left = Signal.like(command.beats)
+        address = Signal(self._config.activation_address_bits)
+
+        m.d.comb += [
+            self.read.valid.eq(self.command.valid & met & (left == 0)),
+            self.read.payload.address.eq(command.memory_address),
+            self.read.payload.beats.eq(command.beats),
+            self.command.ready.eq(self.read.ready & met & (left == 0)),
+            self.load.valid.eq(self.beats.valid),
+            self.load.payload.address.eq(address),
+            self.load.payload.data.eq(self.beats.payload),
+            self.beats.ready.eq(self.load.ready),
+        ]
+        m.d.sync += self.done.eq(0)
+        with m.If(self.command.valid & self.command.ready):
+            m.d.sync += [left.eq(command.beats), address.eq(command.activation_address)]
+        with m.If(self.load.valid & self.load.ready):
+            m.d.sync += [
+                left.eq(left - 1),
+                address.eq(address + self._config.bus_bytes),
+                self.done.eq(left == 1),
+            ]
+        return m
+
+
+class StoreUnit(wiring.Component):
+    """Copies beats from the activation memory to memory, burst by burst.
+
+    Operation: waits until the layers and loads it depends on are done; for every burst sends the request, then the data.
+    ``done`` follows the acknowledgement of the last burst.
+    """
+
+    def __init__(self, config: EngineConfig):
+        self._config = config
+        super().__init__({
+            "command": In(stream.Signature(TransferCommand)),
+            #: Completed layers of this program.
+            "layers_done": In(COUNT_BITS),
+            #: Completed loads of this program.
+            "loads_done": In(COUNT_BITS),
+            #: Read requests to the activation memory.
+            "store": Out(stream.Signature(data.StructLayout({"address": config.activation_address_bits}))),
+            #: Their data, ACTIVATION_READ cycles later.
+            "store_data": In(config.bus_bits),
+            "write_request": Out(stream.Signature(burst_request(config))),
+            "write_data": Out(stream.Signature(config.bus_bits)),
+            "write_done": In(stream.Signature(0)),
+            #: One cycle: a store has ended and memory has acknowledged it.
+            "done": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        command = self.command.payload
+        depth = 2 * (latency.ACTIVATION_READ + 1)
+        m.submodules.queue = queue = Queue(config.bus_bits, depth)
+
+        met = (self.layers_done >= command.wait_layers) & (self.loads_done >= command.wait_loads)
+        address = Signal(32)
+        to_request = Signal.like(command.beats)
+        to_read = Signal.like(command.beats)
+        bursts_open = Signal.like(command.beats)
+        busy = Signal()
+
+        m.d.comb += self.command.ready.eq(met & ~busy)
+        with m.If(self.command.valid & self.command.ready):
+            m.d.sync += [
+                busy.eq(1),
+                address.eq(command.memory_address),
+                to_request.eq(command.beats),
+                to_read.eq(command.beats),
+                self.store.payload.address.eq(command.activation_address),
+            ]
+
+        # Requests run ahead of their data.
+        beats = next_burst(config, address, to_request)
+        requested = Signal()
+        m.d.comb += [
+            self.write_request.valid.eq(to_request != 0),
+            self.write_request.payload.address.eq(address),
+            self.write_request.payload.beats.eq(beats),
+            requested.eq(self.write_request.valid & self.write_request.ready),
+            self.write_done.ready.eq(1),
+        ]
+        with m.If(requested):
+            m.d.sync += [
+                address.eq(address + (beats << config.bus_bytes.bit_length() - 1)),
+                to_request.eq(to_request - beats),
+            ]
+        m.d.sync += bursts_open.eq(bursts_open + requested - self.write_done.valid)
+
+        # Reads never outnumber the free places of the queue.
+        held = Signal(range(depth + 1))
+        reading = self.store.valid & self.store.ready
+        arrived = reading
+        for _ in range(latency.ACTIVATION_READ):
+            delayed = Signal()
+            m.d.sync += delayed.eq(arrived)
+            arrived = delayed
+        m.d.comb += [
+            self.store.valid.eq((to_read != 0) & (held != depth)),
+            queue.enter.valid.eq(arrived),
+            queue.enter.payload.eq(self.store_data),
+            self.write_data.payload.eq(queue.leave.payload),
+            self.write_data.valid.eq(queue.leave.valid),
+            queue.leave.ready.eq(self.write_data.ready),
+        ]
+        m.d.sync += held.eq(held + reading - (self.write_data.valid & self.write_data.ready))
+        with m.If(reading):
+            m.d.sync += [
+                to_read.eq(to_read - 1),
+                self.store.payload.address.eq(self.store.payload.address + config.bus_bytes),
+            ]
+
+        m.d.sync += self.done.eq(0)
+        with m.If(busy & (to_request == 0) & (to_read == 0) & (held == 0) & (bursts_open == 0)):
+            m.d.sync += [busy.eq(0), self.done.eq(1)]
+        return m

@@ -1,0 +1,375 @@
+"""The post-processor between models of its neighbours, against docs/specification.md, section 3, in plain Python."""
+
+import random
+from dataclasses import dataclass, field
+
+import pytest
+from amaranth.sim import Simulator
+
+from arch import latency
+from arch.config import EngineConfig
+from arch.descriptor import PoolMode
+from hw.postprocess import PostProcessor
+
+LIMIT = 60_000
+
+
+@dataclass
+class LayerCase:
+    """A layer's command, its sums [channel][pixel], and (multiplier, bias) of every channel."""
+
+    command: dict
+    sums: list
+    parameters: list = field(repr=False)
+
+
+def make_layer(rng, config, *, channels, size, pool=PoolMode.NONE, window=(0, 0, 0), residual=False, wide=False,
+               relu=False, in_place=False):
+    """A random layer with a map of ``size`` (height, width) and pool ``window`` (kernel, stride, padding)."""
+    (height, width), (kernel, stride, padding) = size, window
+    pixels = height * width
+    pooled = [(length + 2 * padding - kernel) // stride + 1 if stride else 0 for length in size]
+    bits = rng.randint(8, config.accumulator_bits)
+    shift = max(0, bits + 17 - rng.randint(7, 9))
+    tile_pixels = rng.randint(min(pixels, 3), min(pixels, config.partial_sums))
+    address_limit = config.activation_bytes
+    residual_address = rng.randrange(address_limit)
+    # Far enough apart that a layer does not write its own residual, unless it does so in place.
+    output_address = residual_address if in_place else (residual_address + address_limit // 2) % address_limit
+    command = dict(
+        map_height=height, map_width=width, pixels=pixels, pixel_tiles=-(-pixels // tile_pixels),
+        tile_pixels=tile_pixels, out_channels=channels, column_tiles=-(-channels // config.columns),
+        residual=residual, wide=wide, pool=pool, shift=max(0, shift - 24) if wide else shift,
+        clamp_low=0 if relu else rng.choice((-128, -128, -90)),
+        residual_multiplier=rng.randrange(-(1 << 17), 1 << 17) if residual else 0, residual_address=residual_address,
+        output_address=output_address, pool_kernel=kernel, pool_stride=stride, pool_padding=padding,
+        pool_shift=rng.randint(12, 18), pool_height=pooled[0], pool_width=pooled[1],
+        pool_multiplier=rng.randrange(1 << 14, 1 << 17) // max(pixels // 4, 1), pool_row_bytes=pooled[1] * channels)
+    sums = [[rng.randrange(-(1 << bits - 1), 1 << bits - 1) for _ in range(pixels)] for _ in range(channels)]
+    parameters = [(rng.randrange(-(1 << 17), 1 << 17), rng.randrange(-(1 << shift + 6), 1 << shift + 6))
+                  for _ in range(channels)]
+    return LayerCase(command, sums, parameters)
+
+
+def requantise(total, shift):
+    """Rounded half up."""
+    return (total + (1 << shift - 1 if shift else 0)) >> shift
+
+
+def model(layer, memory):
+    """Applies the layer to the activation memory, a bytearray; returns the number of saturated outputs."""
+    c, channels = layer.command, layer.command["out_channels"]
+
+    def store(address, value, count=1):
+        for byte in range(count):
+            memory[(address + byte) % len(memory)] = value >> 8 * byte & 0xFF
+
+    def signed_byte(address):
+        return (memory[address % len(memory)] ^ 0x80) - 0x80
+
+    saturated = 0
+    values = {}
+    outputs = {}
+    for pixel in range(c["pixels"]):
+        for k in range(channels):
+            multiplier, bias = layer.parameters[k]
+            total = layer.sums[k][pixel] * multiplier + bias
+            if c["residual"]:
+                total += c["residual_multiplier"] * signed_byte(c["residual_address"] + pixel * channels + k)
+            values[pixel, k] = requantise(total, c["shift"])
+            outputs[pixel, k] = min(max(values[pixel, k], c["clamp_low"]), 127)
+    counted = set(values)
+    if c["wide"]:
+        counted = set()
+        for (pixel, k), value in values.items():
+            store(c["output_address"] + 4 * (pixel * channels + k), min(max(value, -(1 << 31)), (1 << 31) - 1), 4)
+    elif c["pool"] == PoolMode.NONE:
+        for (pixel, k), value in outputs.items():
+            store(c["output_address"] + pixel * channels + k, value)
+    elif c["pool"] == PoolMode.AVERAGE:
+        for k in range(channels):
+            total = sum(outputs[pixel, k] for pixel in range(c["pixels"])) * c["pool_multiplier"]
+            store(c["output_address"] + k, min(max(requantise(total, c["pool_shift"]), -128), 127))
+    else:
+        counted = set()
+        for py in range(c["pool_height"]):
+            for px in range(c["pool_width"]):
+                rows = [py * c["pool_stride"] - c["pool_padding"] + dy for dy in range(c["pool_kernel"])]
+                columns = [px * c["pool_stride"] - c["pool_padding"] + dx for dx in range(c["pool_kernel"])]
+                inside = [y * c["map_width"] + x for y in rows if 0 <= y < c["map_height"]
+                          for x in columns if 0 <= x < c["map_width"]]
+                for k in range(channels):
+                    store(c["output_address"] + py * c["pool_row_bytes"] + px * channels + k,
+                          max(outputs[pixel, k] for pixel in inside))
+                    counted |= {(pixel, k) for pixel in inside}
+    return sum(values[key] > 127 for key in counted)
+
+
+def pixel_cycles(config, layer, tile, pixel):
+    """Cycles of one pixel of column tile ``tile``, as promised by the drain walker."""
+    c = layer.command
+    columns = min(config.columns, c["out_channels"] - tile * config.columns)
+    groups = columns if c["wide"] else -(-columns // config.requantiser_lanes)
+    if c["pool"] != PoolMode.MAX:
+        return groups
+    targets = 1
+    for position, windows in zip(divmod(pixel, c["map_width"]), (c["pool_height"], c["pool_width"])):
+        targets *= sum(0 <= position - (window * c["pool_stride"] - c["pool_padding"]) < c["pool_kernel"]
+                       for window in range(windows))
+    if pixel % c["map_width"] == c["map_width"] - 1:
+        return targets * groups + latency.POOL_UPDATE
+    return max(targets * groups, latency.POOL_UPDATE) if targets else 1
+
+
+class Bench:
+    """Array, activation memory, parameter buffer and dispatcher around a PostProcessor, all in one cycle loop."""
+
+    def __init__(self, config, layers, seed, stalls):
+        self.config, self.layers, self.stalls = config, layers, stalls
+        self.rng = random.Random(seed)
+        self.memory = bytearray(self.rng.randbytes(config.activation_bytes))
+        self.dut = PostProcessor(config)
+        self.freed_at = []
+        self.saturations = 0
+
+    def waits(self):
+        return self.rng.random() < self.stalls
+
+    def tiles(self):
+        """The sums of every (column tile, pixel tile), as lists of K per pixel."""
+        columns = self.config.columns
+        for layer in self.layers:
+            c = layer.command
+            for tile in range(c["column_tiles"]):
+                for start in range(0, c["pixels"], c["tile_pixels"]):
+                    pixels = range(start, min(start + c["tile_pixels"], c["pixels"]))
+                    yield [[layer.sums[k][pixel] if k < c["out_channels"] else self.rng.randrange(1 << 16)
+                            for k in range(tile * columns, (tile + 1) * columns)] for pixel in pixels]
+
+    def rows(self):
+        """Parameter rows of all layers, the unused lanes random."""
+        lanes = self.config.requantiser_lanes
+        for layer in self.layers:
+            for start in range(0, len(layer.parameters), lanes):
+                row = layer.parameters[start:start + lanes]
+                yield row + [(self.rng.randrange(1 << 17), self.rng.randrange(1 << 40))] * (lanes - len(row))
+
+    async def run(self, ctx):
+        config, dut, rng = self.config, self.dut, self.rng
+        expected = bytearray(self.memory)
+        expected_saturations = 0
+        width = max(config.requantiser_lanes, 4)
+        commands, tiles, rows = [layer.command for layer in self.layers], self.tiles(), self.rows()
+        halves, empty_halves, filling = [[], []], 2, 0
+        ring, ring_rows = [], 2 * config.columns // config.requantiser_lanes
+        aux_pipe = None
+        done = 0
+
+        def scramble(half):
+            halves[half] = [[rng.randrange(1 << 16) for _ in range(config.columns)] for _ in range(config.partial_sums)]
+
+        scramble(0), scramble(1)
+        draining = 0
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        for cycle in range(LIMIT):
+            # This cycle's inputs.
+            ctx.set(dut.command.valid, bool(commands) and (ctx.get(dut.command.valid) or not self.waits()))
+            if commands:
+                ctx.set(dut.command.payload, commands[0])
+            tile = next(tiles, None) if empty_halves and not self.waits() else None
+            if tile is not None:
+                halves[filling][:len(tile)] = tile
+                filling, empty_halves = 1 - filling, empty_halves - 1
+            ctx.set(dut.tile_done, tile is not None)
+            if len(ring) < ring_rows and not (self.waits() or self.waits() or self.waits()):
+                ring += [row for row in [next(rows, None)] if row]
+            ctx.set(dut.rows_ready, len(ring))
+
+            (_, _, taken, half, address, aux, write, row, release, freed, layer_done, saturated, trace
+             ) = await ctx.tick().sample(dut.command.ready & dut.command.valid, dut.drain_half, dut.drain_address,
+                                         dut.aux, dut.write, dut.row, dut.release, dut.half_freed, dut.layer_done,
+                                         dut.saturations, dut.trace)
+            # What they and the outputs lead to in the next one.
+            if taken:
+                commands.pop(0)
+                ctx.set(dut.command.valid, 0)
+            ctx.set(dut.sums, halves[half][address])
+            record = ring[row] if row < len(ring) else [(rng.randrange(1 << 17), 0)] * config.requantiser_lanes
+            ctx.set(dut.record, [{"multiplier": multiplier, "bias": bias} for multiplier, bias in record])
+            ctx.set(dut.aux_data, rng.getrandbits(8 * width) if aux_pipe is None else aux_pipe)
+            run = bytes(self.memory[(aux.address + byte) % len(self.memory)] for byte in range(width))
+            aux_pipe = int.from_bytes(run, "little") if aux.valid else None
+            if write.valid:
+                for byte in range(width):
+                    if write.mask >> byte & 1:
+                        self.memory[(write.address + byte) % len(self.memory)] = write.data >> 8 * byte & 0xFF
+            assert trace == write
+            assert release <= len(ring)
+            del ring[:release]
+            if freed:
+                self.freed_at.append(cycle)
+                scramble(draining)
+                draining, empty_halves = 1 - draining, empty_halves + 1
+            self.saturations += saturated
+            if layer_done:
+                expected_saturations += model(self.layers[done], expected)
+                wrong = [at for at, (seen, wanted) in enumerate(zip(self.memory, expected)) if seen != wanted]
+                assert not wrong, f"layer {done} {self.layers[done].command}: {len(wrong)} wrong bytes from {wrong[0]}"
+                assert self.saturations == expected_saturations
+                done += 1
+                if done == len(self.layers):
+                    assert not ring and empty_halves == 2
+                    return
+        raise AssertionError(f"timeout in layer {done} {self.layers[done].command}")
+
+
+def simulate(config, layers, seed, stalls):
+    bench = Bench(config, layers, seed, stalls)
+    simulator = Simulator(bench.dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench.run)
+    simulator.run()
+    return bench
+
+
+def tiny(columns=4, lanes=2):
+    """The tiny configuration with other columns and requantiser lanes, and little else so that tests are quick."""
+    return EngineConfig.preset("tiny", columns=columns, requantiser_lanes=lanes, activation_bytes=4096)
+
+
+SHAPES = [(4, 2), (8, 8), (8, 2), (2, 1)]
+
+
+@pytest.mark.parametrize("stalls", [0, .7])
+@pytest.mark.parametrize("columns, lanes", SHAPES)
+def test_layers_of_every_kind(columns, lanes, stalls):
+    rng = random.Random(columns * 10 + lanes)
+    config = tiny(columns, lanes)
+    kinds = [dict(), dict(residual=True), dict(residual=True, in_place=True, relu=True), dict(wide=True),
+             dict(wide=True, residual=True), dict(pool=PoolMode.AVERAGE),
+             dict(pool=PoolMode.AVERAGE, residual=True, relu=True),
+             dict(pool=PoolMode.MAX, window=(2, 2, 0), relu=True), dict(pool=PoolMode.MAX, window=(3, 2, 1)),
+             dict(pool=PoolMode.MAX, window=(3, 2, 1), residual=True)]
+    rng.shuffle(kinds)
+    layers = []
+    for kind in kinds:
+        channels = rng.choice((1, columns, columns + 1, 2 * columns + rng.randint(1, columns)))
+        size = (1, 1) if "window" not in kind and rng.random() < .3 else (rng.randint(2, 6), rng.randint(2, 6))
+        layers.append(make_layer(rng, config, channels=channels, size=size, **kind))
+    bench = simulate(config, layers, columns, stalls)
+    assert bench.saturations > 0
+
+
+@pytest.mark.parametrize("columns, lanes, channels", [(4, 2, 4), (8, 2, 6), (8, 8, 8), (2, 1, 2)])
+def test_maximum_pool_windows(columns, lanes, channels):
+    """Narrow maps, gaps between windows, windows that overlap fully: updates of one byte never come too close."""
+    rng = random.Random(lanes)
+    config = tiny(columns, lanes)
+    windows = [((3, 2, 1), (5, 7)), ((3, 2, 2), (5, 1)), ((3, 2, 2), (4, 2)), ((3, 2, 2), (3, 3)), ((4, 2, 3), (5, 4)),
+               ((4, 3, 3), (4, 4)), ((2, 1, 1), (4, 1)), ((2, 3, 0), (6, 9)), ((1, 1, 0), (3, 4)), ((2, 2, 0), (5, 5)),
+               ((2, 1, 0), (3, 4))]
+    layers = [make_layer(rng, config, channels=channels, size=size, pool=PoolMode.MAX, window=window)
+              for window, size in windows]
+    simulate(config, layers, lanes, 0)
+
+
+@pytest.mark.parametrize("columns, lanes, channels", [(4, 2, 7), (8, 2, 6), (8, 8, 8)])
+@pytest.mark.parametrize("kind", [dict(), dict(residual=True), dict(wide=True), dict(pool=PoolMode.AVERAGE),
+                                  dict(pool=PoolMode.MAX, window=(3, 2, 1)), dict(pool=PoolMode.MAX, window=(2, 3, 0))])
+def test_cycles_of_a_pixel(columns, lanes, channels, kind):
+    """Halves that are always ready are drained at exactly the promised pace."""
+    config = tiny(columns, lanes)
+    layers = [make_layer(random.Random(columns), config, channels=channels, size=(8, 7), **kind) for _ in range(2)]
+    for layer in layers:
+        layer.command.update(tile_pixels=20, pixel_tiles=3)
+    bench = simulate(config, layers, 0, 0)
+    paces, extra = [], 0
+    for layer in layers:
+        gap = PostProcessor.LATENCY + 3
+        for tile in range(layer.command["column_tiles"]):
+            for start in range(0, 56, 20):
+                pixels = range(start, min(start + 20, 56))
+                paces.append(gap + extra + sum(pixel_cycles(config, layer, tile, pixel) for pixel in pixels))
+                gap, extra = 1, 0
+            gap = 2
+            if layer.command["pool"] == PoolMode.AVERAGE:
+                extra = PostProcessor.LATENCY - 3 + pixel_cycles(config, layer, tile, 0)
+    measured = [after - before for before, after in zip(bench.freed_at, bench.freed_at[1:])]
+    assert measured == paces[1:]
+
+
+def test_latency():
+    """From the first drain request of a layer of one group to its write and `layer_done`."""
+    config = tiny()
+    layer = make_layer(random.Random(0), config, channels=2, size=(1, 1))
+    layer.command.update(out_channels=2)
+    dut = PostProcessor(config)
+    seen = {}
+
+    async def testbench(ctx):
+        ctx.set(dut.command.payload, layer.command)
+        ctx.set(dut.command.valid, 1)
+        ctx.set(dut.rows_ready, 1)
+        ctx.set(dut.tile_done, 1)
+        for cycle in range(40):
+            _, _, freed, write, done = await ctx.tick().sample(dut.half_freed, dut.write.valid, dut.layer_done)
+            ctx.set(dut.command.valid, 0)
+            ctx.set(dut.tile_done, 0)
+            seen.update({name: cycle for name, high in (("freed", freed), ("write", write), ("done", done)) if high})
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    # The half is freed two cycles after its last step was decided, one after its last read.
+    assert seen["write"] == seen["done"] == seen["freed"] - 2 + PostProcessor.LATENCY
+
+
+def test_average_of_a_large_map():
+    """The sums of an average pool leave the range of a partial sum, and start anew for every column tile."""
+    config = EngineConfig.preset("tiny", accumulator_bits=16)
+    layer = make_layer(random.Random(3), config, channels=6, size=(20, 20), pool=PoolMode.AVERAGE)
+    layer.command.update(shift=0, clamp_low=-128, pool_multiplier=83886, pool_shift=25)
+    layer.sums = [[value] * 400 for value in (127, -128, 5, -100, 100, -1)]
+    layer.parameters = [(1, 0)] * 6
+    bench = simulate(config, [layer], 3, .2)
+    start = layer.command["output_address"]
+    assert [bench.memory[(start + k) % config.activation_bytes] for k in range(6)] == [127, 128, 5, 156, 100, 255]
+
+
+def test_start_returns_to_the_first_half():
+    """Halves alternate between layers of a program, and a program begins on half 0 wherever the last one ended."""
+    config = tiny()
+    dut = PostProcessor(config)
+    layer = make_layer(random.Random(1), config, channels=2, size=(1, 1))
+    halves = []
+
+    async def testbench(ctx):
+        ctx.set(dut.command.payload, layer.command)
+        ctx.set(dut.rows_ready, 1)
+        for restart in 0, 1, 0, 1:
+            ctx.set(dut.start, restart)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            ctx.set(dut.command.valid, 1)
+            ctx.set(dut.tile_done, 1)
+            for _ in range(60):
+                _, _, half, freed, done = await ctx.tick().sample(dut.drain_half, dut.half_freed, dut.layer_done)
+                ctx.set(dut.command.valid, 0)
+                ctx.set(dut.tile_done, 0)
+                if not freed:
+                    read = half
+                else:
+                    halves.append(read)
+                if done:
+                    break
+            else:
+                raise AssertionError("timeout")
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    assert halves == [0, 0, 1, 0]
