@@ -24,6 +24,12 @@ class ImageSet:
     images: np.ndarray
     labels: np.ndarray
 
+    def first(self, count: int) -> ImageSet:
+        """The first ``count`` images. Raises ValueError if there are not that many, or none is asked for."""
+        if not 1 <= count <= len(self.labels):
+            raise ValueError(f"images must be in 1..{len(self.labels)} (that many are there), not {count}")
+        return ImageSet(images=self.images[:count], labels=self.labels[:count])
+
 
 def read_idx(path: Path) -> np.ndarray:
     """Array of unsigned bytes of an IDX file, gzipped when its name ends in .gz. ValueError if it is damaged."""
