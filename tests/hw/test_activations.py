@@ -1,0 +1,114 @@
+"""The activation memory against a plain byte array, with every port busy at random."""
+
+import random
+
+import pytest
+from amaranth.sim import Simulator
+
+from arch import latency
+from arch.config import EngineConfig
+from hw.activations import ActivationMemory
+
+CONFIGS = [dict(), dict(bus_bits=128), dict(bus_bits=32, lanes=16), dict(activation_banks=1, lanes=4, bus_bits=32),
+           dict(lanes=16, requantiser_lanes=4, bus_bits=256), dict(activation_banks=2, requantiser_lanes=4)]
+
+
+class Model:
+    """Bytes, and which memories a run of bytes needs."""
+
+    def __init__(self, config):
+        self.config = config
+        self.bytes = [0] * config.activation_bytes
+
+    def run(self, address, size):
+        """Addresses of the bytes of a run, which wraps at the end."""
+        return [(address + n) % len(self.bytes) for n in range(size)]
+
+    def memories(self, addresses):
+        """(bank, parity) of every word touched."""
+        return {(a // self.config.bank_bytes, a // self.config.lanes % 2) for a in addresses}
+
+    def read(self, addresses):
+        return sum(self.bytes[a] << 8 * n for n, a in enumerate(addresses))
+
+
+@pytest.mark.parametrize("overrides", CONFIGS)
+@pytest.mark.parametrize("crowded", [False, True])
+def test_ports(overrides, crowded):
+    rng = random.Random(str(overrides))
+    config = EngineConfig.preset("tiny", activation_bytes=2048, **overrides)
+    dut, model = ActivationMemory(config), Model(config)
+    aux_bytes, lanes, beat = max(config.requantiser_lanes, 4), config.lanes, config.bus_bytes
+    sizes = {"aux": aux_bytes, "window": lanes, "store": beat}
+    due = {name: {} for name in sizes}
+    counts = dict.fromkeys((*sizes, "refused_window", "refused_store", "refused_load", "loads"), 0)
+
+    def address(aligned=1):
+        # Crowded: near a bank's end and the memory's, so that runs cross, wrap and clash.
+        place = rng.choice((0, config.bank_bytes, config.activation_bytes)) + rng.randint(-40, 40) if crowded \
+            else rng.randrange(config.activation_bytes)
+        return place % config.activation_bytes // aligned * aligned
+
+    async def drive(ctx):
+        pending = {"window": None, "store": None, "load": None}
+        for cycle in range(900):
+            reads = {}
+            aux = address() if rng.random() < .5 else None
+            ctx.set(dut.aux, {"valid": aux is not None, "address": address() if aux is None else aux})
+            if aux is not None:
+                reads["aux"] = aux
+            for name, aligned in ("window", 1), ("store", beat):
+                if pending[name] is None and rng.random() < .7:
+                    pending[name] = address(aligned)
+                port = getattr(dut, name)
+                ctx.set(port.valid, pending[name] is not None)
+                ctx.set(port.payload.address, address(aligned) if pending[name] is None else pending[name])
+            mask, data = rng.getrandbits(aux_bytes), rng.getrandbits(8 * aux_bytes)
+            write = address() if rng.random() < .6 else None
+            ctx.set(dut.write, {"valid": write is not None, "address": write or 0, "data": data, "mask": mask})
+            if pending["load"] is None and rng.random() < .5:
+                pending["load"] = address(beat), rng.getrandbits(config.bus_bits)
+            ctx.set(dut.load.valid, pending["load"] is not None)
+            ctx.set(dut.load.payload, dict(zip(("address", "data"), pending["load"] or (0, 0))))
+
+            # Who is served: aux, then window, then store, each all or nothing.
+            taken = model.memories(model.run(aux, aux_bytes)) if aux is not None else set()
+            for name in "window", "store":
+                if pending[name] is None:
+                    continue
+                needed = model.memories(model.run(pending[name], sizes[name]))
+                assert ctx.get(getattr(dut, name).ready) == (not needed & taken), f"{name} in cycle {cycle}"
+                if needed & taken:
+                    counts[f"refused_{name}"] += 1
+                else:
+                    taken |= needed
+                    reads[name], pending[name] = pending[name], None
+            for name, start in reads.items():
+                due[name][cycle + latency.ACTIVATION_READ] = model.read(model.run(start, sizes[name]))
+                counts[name] += 1
+
+            # Bytes written now are for later cycles.
+            written = [] if write is None else [
+                (a, data >> 8 * n & 255) for n, a in enumerate(model.run(write, aux_bytes)) if mask >> n & 1]
+            if pending["load"] is not None:
+                run = model.run(pending["load"][0], beat)
+                clash = bool(model.memories(run) & model.memories(a for a, _ in written))
+                assert ctx.get(dut.load.ready) == (not clash), f"load in cycle {cycle}"
+                counts["refused_load"] += clash
+                if not clash:
+                    written += [(a, pending["load"][1] >> 8 * n & 255) for n, a in enumerate(run)]
+                    counts["loads"] += 1
+                    pending["load"] = None
+            for a, value in written:
+                model.bytes[a] = value
+
+            await ctx.tick()
+            for name, results in due.items():
+                if cycle + 1 in results:
+                    assert ctx.get(getattr(dut, f"{name}_data")) == results[cycle + 1], f"{name} in cycle {cycle + 1}"
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(drive)
+    simulator.run()
+    assert min(counts.values()) > 10, counts
