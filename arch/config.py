@@ -136,7 +136,7 @@ class EngineConfig:
         return int.from_bytes(digest.digest()[:4], "little")
 
     @classmethod
-    def preset(cls, name: str, **overrides) -> EngineConfig:
+    def preset(cls, name: str, /, **overrides) -> EngineConfig:
         """The preset ``name`` with single parameters replaced. Raises ValueError for an unknown preset."""
         if name not in PRESETS:
             raise ValueError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")

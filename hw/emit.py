@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def _convert(component: wiring.Component, name: str):
                                     strip_internal_attrs=True)
 
 
+@functools.cache
 def engine_verilog(config: EngineConfig) -> str:
     """The whole engine as one text: module ``topcoat_engine`` and its column ``topcoat_column``.
 

@@ -1,0 +1,94 @@
+"""The accuracy table of docs/accuracy.md: ``python -m reports.accuracy RUNS``, after ``golden.sweep --out RUNS``.
+
+Packs every finished run of the sweep, measures the packed integers on the whole test split, writes the table and
+refreshes the bundled models from the runs of the first seed. Runs that are packed already are only read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shutil
+import statistics
+import sys
+from pathlib import Path
+
+from golden import bundled, datasets, packed, sweep
+from golden.evaluate import accuracy
+from golden.pack import pack
+from golden.trained import TrainingConfig
+
+BUNDLED_SEED = 1
+PAGE = Path(__file__).parent.parent / "docs" / "accuracy.md"
+BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """One packed run. Accuracies are fractions of the whole test split."""
+
+    #: 0 for dense.
+    coats: int
+    seed: int
+    float_accuracy: float
+    integer_accuracy: float
+    file_bytes: int
+
+
+def measure(folder: Path, config: TrainingConfig, data: Path) -> Result:
+    """Pack a finished run into its folder, unless that was done, and read its figures off the file."""
+    path = folder / "model.coat"
+    if not path.exists():
+        network = pack(folder, datasets.load(data, "train").images)
+        test = datasets.load(data, "test")
+        measured = {"integer_accuracy": accuracy(network, test), "test_images": len(test.labels)}
+        packed.save(dataclasses.replace(network, provenance={**network.provenance, **measured}), path)
+    provenance = packed.load(path).provenance
+    return Result(coats=len(config.densities or ()), seed=config.seed, float_accuracy=provenance["float_accuracy"],
+                  integer_accuracy=provenance["integer_accuracy"], file_bytes=path.stat().st_size)
+
+
+def page_table(results: list[Result]) -> str:
+    """The Markdown table: one row per number of coats, dense last, with the gap to dense of the same seeds."""
+    seeds = sorted({result.seed for result in results})
+    dense = {result.seed: result.integer_accuracy for result in results if not result.coats}
+    head = " | ".join(f"seed {seed}" for seed in seeds)
+    lines = [f"| coats | {head} | mean (spread) | float, mean | gap to dense, points | file bytes |",
+             "|---|" + "---|" * (len(seeds) + 4)]
+    for coats in sorted({result.coats for result in results}, key=lambda coats: coats or 99):
+        rows = {result.seed: result for result in results if result.coats == coats}
+        values = [100 * result.integer_accuracy for result in rows.values()]
+        cells = [f"{100 * rows[seed].integer_accuracy:.2f}" if seed in rows else "" for seed in seeds]
+        common = [seed for seed in rows if seed in dense]
+        gap = statistics.mean(100 * (dense[seed] - rows[seed].integer_accuracy) for seed in common) if common else None
+        spread = f" ({max(values) - min(values):.2f})" if len(values) > 1 else ""
+        lines.append(f"| {coats or 'dense int8'} | {' | '.join(cells)} | {statistics.mean(values):.2f}{spread} | "
+                     f"{100 * statistics.mean(result.float_accuracy for result in rows.values()):.2f} | "
+                     f"{f'{gap:+.2f}' if coats and gap is not None else ''} | "
+                     f"{rows[min(rows)].file_bytes:,} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m reports.accuracy", description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path, help="folder of the sweep")
+    parser.add_argument("--data", type=Path, default=datasets.FASHION_MNIST, help="IDX folder (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    results = []
+    for name, config in sweep.table().items():
+        try:
+            results.append(measure(options.runs / name, config, options.data))
+        except (ValueError, OSError) as error:
+            print(f"error: {name}: {error}", file=sys.stderr)
+            return 1
+        print(f"{name}: integer accuracy {results[-1].integer_accuracy:.4f}, float {results[-1].float_accuracy:.4f}")
+        if config.densities and config.seed == BUNDLED_SEED:
+            shutil.copyfile(options.runs / name / "model.coat",
+                            bundled.FOLDER / f"fashion-n{len(config.densities)}.coat")
+    before, rest = PAGE.read_text().split(BEGIN)
+    PAGE.write_text(before + BEGIN + page_table(results) + END + rest.split(END)[1])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""The whole engine against the integer model, on random geometries under random memory stalls, in Verilated RTL.
+
+A failure's seed is in the test's name: ``pytest "tests/engine/test_geometries.py::test_random_network[native-7]"``.
+"""
+
+import numpy as np
+import pytest
+
+from arch.config import EngineConfig
+from arch.descriptor import Error
+from compiler import compile_network
+from sim.backend import EngineError
+from sim.check import compare
+from sim.job import MemoryTiming
+from sim.network import BACKENDS
+from tests.random_networks import random_image, random_network
+
+CONFIGS = {
+    "tiny": EngineConfig.preset("tiny"),
+    # Ternary and 8-bit weights, two columns built per cycle, another bus and other buffers.
+    "ternary": EngineConfig.preset("tiny", name="ternary", weight_bits=2, build_columns=2, refill_words=4),
+    "int8": EngineConfig.preset("tiny", name="int8", weight_bits=8, accumulator_bits=32, bus_bits=32, rounds=20,
+                                requantiser_lanes=4, partial_sums=16),
+}
+
+
+def memory_timing(seed: int) -> MemoryTiming:
+    """A memory that is ideal, slow, far away or unsteady, by turns."""
+    rng = np.random.default_rng([seed, 2])
+    return MemoryTiming(latency=int(rng.choice((0, 3, 40))), rate=((1, 1), (1, 2), (3, 5))[rng.integers(3)],
+                        stall=float(rng.choice((0, .1, .5))), seed=seed + 1)
+
+
+def run(network, config: EngineConfig, backend: str, seed: int, images: int = 2):
+    """Runs ``images`` images and returns every difference from the integer model, as text."""
+    program = compile_network(network, config)
+    inputs = np.stack([random_image(network, seed + number) for number in range(images)])
+    golden = network.run(inputs)
+    result = BACKENDS[backend](config, memory=memory_timing(seed)).run(program, inputs)
+    differences = [str(mismatch) for mismatch in compare(result, golden)]
+    if not np.array_equal(result.outputs, golden[program.layers[-1].name]):
+        differences.append("the stored output differs")
+    for image in result.images:
+        moved = {name: image.counters[name] for name in program.predicted}
+        if moved != program.predicted:
+            differences.append(f"bytes moved {moved}, predicted {program.predicted}")
+        useful = image.counters["useful_macs"]
+        if useful != program.macs:
+            differences.append(f"useful MACs {useful}, should be {program.macs}")
+    return differences
+
+
+@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("name", CONFIGS)
+def test_random_network(name, seed):
+    config = CONFIGS[name]
+    assert not run(random_network(seed, config), config, "native", seed)
+
+
+@pytest.mark.parametrize("seed", range(100, 112))
+def test_random_network_under_cocotb(seed):
+    config = CONFIGS["tiny"]
+    assert not run(random_network(seed, config), config, "cocotb", seed, images=1)
+
+
+@pytest.mark.parametrize("code", ("raw", "unary", "stored"))
+def test_every_code(code):
+    config = CONFIGS["tiny"]
+    assert not run(random_network(7, config, code=code), config, "native", 7)
+
+
+def damaged(change) -> EngineError:
+    """The error of a one-layer program after ``change`` has edited its descriptors (a bytearray)."""
+    config = CONFIGS["tiny"]
+    network = random_network(3, config, layers=1, code="unary")
+    program = compile_network(network, config)
+    image = bytearray(program.image)
+    change(image, program)
+    broken = type("Broken", (), {name: getattr(program, name) for name in dir(program) if not name.startswith("__")})
+    broken.image = bytes(image)
+    with pytest.raises(EngineError) as caught:
+        BACKENDS["native"](config).run(broken, [random_image(network, 3)])
+    return caught.value
+
+
+def field(program, index: int, word: int) -> slice:
+    """Place in the image of a 32-bit word of the program's descriptor ``index``."""
+    start = program.program_address + 128 * index + 4 * word
+    return slice(start, start + 4)
+
+
+def test_another_configurations_program_is_refused():
+    def change(image, program):
+        image[field(program, 0, 3)] = bytes(4)
+
+    error = damaged(change)
+    assert (error.error, error.position) == (Error.WRONG_CONFIGURATION, 0)
+
+
+def test_a_short_mask_stream_is_an_error():
+    def change(image, program):
+        place = field(program, 2, 13)
+        words = int.from_bytes(image[place], "little")
+        image[place] = (words // 2).to_bytes(4, "little")
+
+    error = damaged(change)
+    assert (error.error, error.position) == (Error.MASK_EXHAUSTED, 2)
+
+
+def test_a_long_mask_stream_is_an_error():
+    def change(image, program):
+        place = field(program, 2, 13)
+        words = int.from_bytes(image[place], "little")
+        image[place] = (words + 40).to_bytes(4, "little")
+
+    error = damaged(change)
+    assert (error.error, error.position) == (Error.MASK_LEFT_OVER, 2)

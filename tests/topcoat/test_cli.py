@@ -1,0 +1,167 @@
+"""The command line: what other tools rely on, and one clear line for bad input."""
+
+import json
+import shutil
+
+import pytest
+
+from golden import bundled
+from golden.packed import CoatError, load
+from topcoat.cli import COMMANDS, main
+
+MODEL = "fashion-n3"
+
+
+def failing(capsys, *arguments) -> str:
+    """The one line that a failing command prints."""
+    assert main([str(argument) for argument in arguments]) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith(f"topcoat {arguments[0]}: error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert f"example: topcoat {command}" in capsys.readouterr().out
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"  {command} " in text for command in COMMANDS)
+
+
+@pytest.mark.parametrize("key, counter, rounds, words", [
+    ((0, 0), (0, 0), 13, "9d1c5ec6 8bd50731"),
+    ((0, 0), (0, 0), 20, "6b200159 99ba4efe"),
+    ((0x13198A2E, 0x03707344), (0x243F6A88, 0x85A308D3), 13, "ba3e4725 f27d669e"),
+    ((0x13198A2E, 0x03707344), (0x243F6A88, 0x85A308D3), 20, "c4923a9c 483df7a0"),
+])
+def test_stream_prints_the_known_answers(key, counter, rounds, words, capsys):
+    seed = key[0] | key[1] << 32
+    assert main(["stream", "--seed", str(seed), "--stream", str(counter[1]), "--block", str(counter[0]), "--count", "1",
+                 "--rounds", str(rounds)]) == 0
+    assert capsys.readouterr().out == f"{words}\n"
+
+
+def test_stream_refuses_other_rounds(capsys):
+    assert "rounds must be" in failing(capsys, "stream", "--rounds", 12)
+
+
+def test_models_lists_names_first(capsys):
+    assert main(["models"]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == list(bundled.models()) and MODEL in names
+
+
+def test_inspect_accounts_for_every_byte(tmp_path, capsys):
+    assert main(["inspect", MODEL, "--json", str(tmp_path / "size.json")]) == 0
+    report = json.loads((tmp_path / "size.json").read_text())
+    size = bundled.find(MODEL).stat().st_size
+    assert report["file_bytes"] == size == sum(report["parts"].values())
+    assert size <= 1.02 * report["payload_bytes"] + 4096
+    for layer in report["layers"]:
+        assert set(layer) >= {"name", "weights", "densities", "code", "coded_bits", "shannon_bits"}
+        assert layer["shannon_bits"] <= layer["coded_bits"]
+    assert sum(layer["weights"] for layer in report["layers"]) == report["weights"]
+    assert {"paper_bits", "weights"} <= set(report)
+
+
+@pytest.mark.parametrize("model", bundled.models())
+def test_bundled_models_are_as_small_as_promised(model):
+    network = load(bundled.find(model))
+    macs = sum(network.topology.macs().values())
+    assert macs <= 12_000_000
+    total = sum(path.stat().st_size for path in bundled.FOLDER.rglob("*") if path.is_file())
+    assert total <= 4 << 20
+
+
+def test_unknown_model(capsys):
+    assert "neither a file nor bundled" in failing(capsys, "inspect", "no-such-model")
+
+
+@pytest.mark.parametrize("damage", ("truncated", "flipped header", "flipped mask", "another file", "empty"))
+def test_damaged_models_are_refused(damage, tmp_path, capsys):
+    data = bytearray(bundled.find(MODEL).read_bytes())
+    if damage == "truncated":
+        data = data[:-100]
+    elif damage == "flipped header":
+        data[200] ^= 4
+    elif damage == "flipped mask":
+        data[-20000] ^= 1
+    elif damage == "another file":
+        data = bytearray(b"\x7fELF" * 1000)
+    else:
+        data = bytearray()
+    path = tmp_path / "broken.coat"
+    path.write_bytes(data)
+    with pytest.raises(CoatError):
+        load(path)
+    for command in (["inspect", path], ["simulate", path], ["evaluate", path], ["compare", path, "-o", tmp_path / "out"]):
+        assert str(path) in failing(capsys, *command)
+
+
+def test_failed_command_leaves_earlier_results(tmp_path, capsys):
+    target = tmp_path / "size.json"
+    target.write_text("earlier")
+    failing(capsys, "inspect", "no-such-model", "--json", target)
+    assert target.read_text() == "earlier"
+
+
+def test_missing_data_set(tmp_path, capsys):
+    assert "is missing" in failing(capsys, "evaluate", MODEL, "--data", tmp_path)
+
+
+def test_images_of_the_wrong_shape(tmp_path, capsys):
+    import gzip
+    import struct
+    with gzip.open(tmp_path / "t10k-images-idx3-ubyte.gz", "wb") as file:
+        file.write(struct.pack(">IIII", 0x803, 2, 20, 20) + bytes(800))
+    with gzip.open(tmp_path / "t10k-labels-idx1-ubyte.gz", "wb") as file:
+        file.write(struct.pack(">II", 0x801, 2) + bytes(2))
+    assert "images must have shape (1, 28, 28)" in failing(capsys, "simulate", MODEL, "--data", tmp_path)
+
+
+def test_more_images_than_there_are(capsys):
+    assert "images must be in 1..256" in failing(capsys, "simulate", MODEL, "--images", 1000)
+
+
+def test_a_layer_the_engine_cannot_hold(capsys):
+    message = failing(capsys, "simulate", MODEL, "--preset", "tiny")
+    assert "layer" in message or "activation" in message
+
+
+def test_coats_out_of_range(tmp_path, capsys):
+    assert "coats" in failing(capsys, "train", "--coats", 8, "-o", tmp_path)
+
+
+def test_evaluate_on_the_bundled_images(tmp_path, capsys):
+    target = tmp_path / "accuracy.json"
+    assert main(["evaluate", MODEL, "--data", str(bundled.IMAGES), "--json", str(target)]) == 0
+    result = json.loads(target.read_text())
+    assert result["images"] == 256 and result["accuracy"] >= .9
+
+
+def test_verilog_is_complete(tmp_path, capsys):
+    assert main(["verilog", "--preset", "tiny", "-o", str(tmp_path)]) == 0
+    text = (tmp_path / "topcoat_engine.v").read_text()
+    assert text.count("module topcoat_column(") == 1 and text.count("module topcoat_engine(") == 1
+    names = json.loads((tmp_path / "name_map.json").read_text())
+    assert set(names["modules"]) == {"topcoat_column", "topcoat_engine"}
+    table = (tmp_path / "ports.md").read_text()
+    for port in ("memory__read_request__payload", "done", "error_position", "counters__useful_macs"):
+        assert f"| {port} |" in table
+
+
+def test_missing_compiler_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if shutil.which("yosys"):
+        pytest.fail("the test's PATH is not empty")
+    message = failing(capsys, "simulate", MODEL)
+    assert "g++" in message
