@@ -1,0 +1,237 @@
+"""The coat decoder: one symbol per lane and cycle, from words that arrive in the order in which lanes ask for them."""
+
+from amaranth import *
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.config import MASK_WORD_BITS, MAX_COATS, EngineConfig
+from arch.descriptor import Code, Error
+from hw.commands import DecodeCommand
+from hw.lane import SYMBOL_BITS, DecoderLane
+
+__all__ = ["CoatDecoder", "decode_step", "symbol_rows"]
+
+QUEUED_STEPS = 8
+"""Steps whose requests can wait behind the step being served."""
+
+
+def decode_step(config: EngineConfig) -> data.StructLayout:
+    """What to decode: lanes < ``lanes`` of the first ``columns`` rows, after the flags' actions."""
+    return data.StructLayout({
+        "lanes": range(config.lanes + 1),
+        "columns": range(config.build_columns + 1),
+        "save": 1,
+        "restore": 1,
+        "release": 1,
+        "last": 1,
+    })
+
+
+def symbol_rows(config: EngineConfig) -> data.StructLayout:
+    """The symbols of one step: decoder lane ``g * lanes + l`` is lane l of row g."""
+    return data.StructLayout({"symbols": data.ArrayLayout(SYMBOL_BITS, config.decoder_lanes)})
+
+
+def _exclusive_ranks(m: Module, bits: Value, limit: int) -> tuple[list[Value], Value]:
+    """For every bit of ``bits`` how many below it are set, and how many are set in all; any count >= ``limit`` (a power
+    of two) is some number >= ``limit``. A prefix network of logarithmic depth."""
+    width = limit.bit_length()
+
+    def add(name, left, right):
+        total = Signal(width, name=name)
+        low = Signal(width, name=f"{name}_low")
+        m.d.comb += [low.eq(left[:-1] + right[:-1]), total.eq(low | Cat(Const(0, width - 1), left[-1] | right[-1]))]
+        return total
+
+    counts = [Cat(bit, Const(0, width - 1)) for bit in bits]
+    span = 1
+    while span < len(counts):
+        counts = [add(f"count_{span}_{index}", counts[index // span * span - 1], count) if index & span else count
+                  for index, count in enumerate(counts)]
+        span *= 2
+    return [Const(0, width), *counts[:-1]], counts[-1]
+
+
+class CoatDecoder(wiring.Component):
+    """Decodes mask streams (docs/specification.md, "Mask stream").
+
+    Operation: a lane holds a current word, a next word and a position in the current one. A step is decoded once every
+    lane that takes part has the bits of the longest symbol; lanes that cross the end of their current word then ask for
+    a word. The requests of a step are served together, lowest lane first and ``refill_words`` per cycle, steps in
+    order. A step with ``save`` waits until nothing is asked for; one with ``restore`` drops what is asked for. After
+    the last step, what is asked for is served as far as it is stored, ``finish`` is given, and the next command taken.
+
+    Latency: two cycles from an accepted step to its row, one step per cycle while words keep up: symbols may average
+    three quarters of the bits that ``refill_words`` bring per cycle. From a layer's last step to the next one's first
+    it takes 4 + ceil(used lanes / refill_words) cycles, if its words are there.
+
+    Members
+    -------
+    command : In(stream of DecodeCommand)
+    step : In(stream of decode_step)
+    rows : Out(stream of symbol_rows)
+        Coat indices, or weights in two's complement for ``Code.STORED``; 0 for lanes that take no part.
+    words, available, virtual, take, save, restore, release, finish, left_over
+        The :class:`~hw.masks.MaskBuffer`'s ports, mirrored.
+    error : Out(4)
+        ``arch.descriptor.Error``, for one cycle each. Rows keep coming after an error, with any content.
+    """
+
+    def __init__(self, config: EngineConfig):
+        self._config = config
+        taken = range(config.refill_words + 1)
+        super().__init__({
+            #: The next layer's code.
+            "command": In(stream.Signature(DecodeCommand)),
+            #: What to decode.
+            "step": In(stream.Signature(decode_step(config))),
+            #: What was decoded.
+            "rows": Out(stream.Signature(symbol_rows(config))),
+            #: The next words of the mask stream.
+            "words": In(data.ArrayLayout(MASK_WORD_BITS, config.refill_words)),
+            #: How many of them there are.
+            "available": In(taken),
+            #: Which of them are not stored.
+            "virtual": In(config.refill_words),
+            #: How many of them are taken.
+            "take": Out(taken),
+            #: Remember the place of the next word.
+            "save": Out(1),
+            #: Go back to it.
+            "restore": Out(1),
+            #: Forget it.
+            "release": Out(1),
+            #: The layer ends.
+            "finish": Out(1),
+            #: It ended too early.
+            "left_over": In(1),
+            #: What is wrong with the mask stream.
+            "error": Out(4),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        lanes = range(config.decoder_lanes)
+        window_bits = max(MAX_COATS, config.weight_bits)
+
+        # The layer.
+        code, coats = Signal(Code), Signal(range(MAX_COATS + 1))
+        length, mask = Signal(range(SYMBOL_BITS + 1)), Signal(window_bits)
+        running, ending, start = Signal(), Signal(), Signal()
+        command = self.command.payload
+        used = Cat(command.run_bytes > lane % config.lanes for lane in lanes)
+        m.d.comb += [
+            self.command.ready.eq(~running & ~ending),
+            start.eq(self.command.valid & self.command.ready),
+        ]
+        with m.If(start):
+            m.d.sync += [
+                code.eq(command.code),
+                coats.eq(command.coats),
+                length.eq(command.symbol_bits),
+                mask.eq((1 << command.symbol_bits) - 1),
+                running.eq(1),
+            ]
+
+        # The step: unpacked in one cycle, decoded in a later one.
+        waiting, fire = Signal(), Signal()
+        save, restore, release, last = (Signal(name=f"step_{name}") for name in ("save", "restore", "release", "last"))
+        takes_part = Signal(config.decoder_lanes)
+        step = self.step.payload
+        m.d.comb += self.step.ready.eq(~waiting | fire)
+        with m.If(self.step.ready):
+            m.d.sync += [
+                waiting.eq(self.step.valid),
+                takes_part.eq(Cat((step.columns > lane // config.lanes) & (step.lanes > lane % config.lanes)
+                                  for lane in lanes)),
+                save.eq(step.save),
+                restore.eq(step.restore),
+                release.eq(step.release),
+                last.eq(step.last),
+            ]
+
+        # Requests: one mask per step that has any. `asking` is what is left of the oldest one.
+        asking, crossed, served, remaining = (Signal(config.decoder_lanes, name=name)
+                                              for name in ("asking", "crossed", "served", "remaining"))
+        pending, more = Signal(), Signal()
+        m.submodules.requests = requests = ResetInserter(self.restore | self.finish)(
+            fifo.SyncFIFO(width=config.decoder_lanes, depth=QUEUED_STEPS))
+        ranks, total = _exclusive_ranks(m, asking, config.refill_words)
+        m.d.comb += [
+            served.eq(Cat(asking[lane] & (ranks[lane] < self.available) for lane in lanes)),
+            self.take.eq(Mux(total < self.available, total, self.available)),
+            remaining.eq(asking & ~served),
+            more.eq(remaining.any()),
+            pending.eq(asking.any() | requests.r_rdy),
+            requests.r_en.eq(~more),
+            requests.w_data.eq(Mux(start, used, crossed)),
+            requests.w_en.eq(start | crossed.any() & (more | requests.r_rdy)),
+        ]
+        m.d.sync += asking.eq(Mux(more, remaining, Mux(requests.r_rdy, requests.r_data, crossed)))
+        # A layer starts with two requests of every used lane: one here, one in the queue.
+        with m.If(start):
+            m.d.sync += asking.eq(used)
+        with m.If(self.restore | self.finish):
+            m.d.sync += asking.eq(0)
+
+        # Lanes.
+        ready, exhausted, bad = (Signal(config.decoder_lanes, name=name) for name in ("ready", "exhausted", "bad"))
+        rows = self.rows
+        for number in lanes:
+            m.submodules[f"lane_{number}"] = lane = DecoderLane(window_bits)
+            rank = ranks[number][:-1]
+            m.d.comb += [
+                lane.length.eq(length),
+                lane.mask.eq(mask),
+                lane.unary.eq(code == Code.UNARY),
+                lane.stored.eq(code == Code.STORED),
+                lane.clear.eq(start),
+                lane.save.eq(self.save),
+                lane.restore.eq(self.restore),
+                lane.arrive.eq(served[number]),
+                lane.word.eq(self.words.as_value().word_select(rank, MASK_WORD_BITS)),
+                lane.word_virtual.eq(self.virtual.bit_select(rank, 1)),
+                lane.fire.eq(fire & takes_part[number]),
+                ready[number].eq(lane.ready | ~takes_part[number]),
+                crossed[number].eq(lane.crossed),
+                exhausted[number].eq(lane.exhausted & takes_part[number]),
+                bad[number].eq(rows.payload.symbols[number] > coats),
+            ]
+            with m.If(fire):
+                m.d.sync += rows.payload.symbols[number].eq(Mux(takes_part[number], lane.symbol, 0))
+
+        m.d.comb += fire.eq(
+            waiting & running & ~save & ~restore & ready.all() & requests.w_rdy & (~rows.valid | rows.ready))
+        with m.If(fire):
+            m.d.sync += rows.valid.eq(1)
+        with m.Elif(rows.ready):
+            m.d.sync += rows.valid.eq(0)
+
+        # Flags and the layer's end.
+        m.d.comb += [
+            self.save.eq(waiting & running & save & ~pending),
+            self.restore.eq(waiting & running & restore),
+            self.release.eq(self.restore & release),
+            # No stored word can be left over once a word that is asked for would be virtual.
+            self.finish.eq(ending & (~pending | self.virtual[0])),
+        ]
+        with m.If(self.save):
+            m.d.sync += save.eq(0)
+        with m.If(self.restore):
+            m.d.sync += restore.eq(0)
+        with m.If(fire & last):
+            m.d.sync += [running.eq(0), ending.eq(1)]
+        with m.If(self.finish):
+            m.d.sync += ending.eq(0)
+
+        # Errors, one cycle behind the step: they need not be fast.
+        fired, used_virtual = Signal(), Signal()
+        m.d.sync += [fired.eq(fire), used_virtual.eq(exhausted.any()), self.error.eq(Error.NONE)]
+        with m.If(fired & used_virtual):
+            m.d.sync += self.error.eq(Error.MASK_EXHAUSTED)
+        with m.Elif(fired & (code == Code.RAW) & bad.any()):
+            m.d.sync += self.error.eq(Error.BAD_SYMBOL)
+        with m.Elif(self.finish & self.left_over):
+            m.d.sync += self.error.eq(Error.MASK_LEFT_OVER)
+        return m

@@ -1,0 +1,181 @@
+"""The mask buffer alone: words in order, virtual words, layers, rewinding and the ring's limits."""
+
+import dataclasses
+import random
+
+import pytest
+
+from arch.config import EngineConfig
+from hw.masks import MaskBuffer
+from tests.hw.mask_stream import pack
+from tests.hw.weight_path import send, simulate
+
+TINY = EngineConfig.preset("tiny")
+CONFIGS = {
+    "tiny": dataclasses.replace(TINY, mask_bytes=256),
+    "whole beats": dataclasses.replace(TINY, mask_bytes=256, refill_words=4),
+    "single words": dataclasses.replace(TINY, mask_bytes=256, refill_words=1),
+    "wide": dataclasses.replace(TINY, mask_bytes=4096, bus_bits=128, refill_words=8),
+}
+
+
+class Reader:
+    """Takes words as a decoder would and compares each with the layer's list."""
+
+    def __init__(self, ctx, design, config, rng):
+        self.ctx, self.design, self.config, self.rng = ctx, design, config, rng
+        self.words, self.position, self.saved = [], 0, None
+
+    async def cycle(self, take_up_to=None, **strobes):
+        """One cycle: checks what is on offer and takes a random part of it."""
+        ctx, design = self.ctx, self.design
+        available = ctx.get(design.available)
+        for number in range(available):
+            index = self.position + number
+            virtual = index >= len(self.words)
+            assert ctx.get(design.virtual) >> number & 1 == virtual
+            assert ctx.get(design.words[number]) == (0 if virtual else self.words[index])
+        taken = self.rng.randint(0, available) if take_up_to is None else min(available, take_up_to)
+        ctx.set(design.take, taken)
+        for name, value in strobes.items():
+            ctx.set(getattr(design, name), value)
+        left_over = ctx.get(design.left_over)
+        await ctx.tick()
+        for name in strobes:
+            ctx.set(getattr(design, name), 0)
+        ctx.set(design.take, 0)
+        if strobes.get("restore"):
+            self.position = self.saved
+        else:
+            if strobes.get("save"):
+                self.saved = self.position
+            self.position += taken
+        return left_over, taken
+
+    async def read_to(self, position):
+        while self.position < position:
+            await self.cycle(None if self.rng.random() < .5 else position - self.position)
+
+    async def layer(self, words):
+        while self.rng.random() < .3:
+            await self.ctx.tick()
+        await send(self.ctx, self.design.command, [{"mask_words": len(words)}])
+        self.words, self.position = words, 0
+
+
+def run(config, lengths, check, seed, busy=.7, limit=20_000):
+    """Runs ``check(reader, layers)`` on a buffer that is fed layers of ``lengths`` words."""
+    rng = random.Random(seed)
+    design = MaskBuffer(config)
+    layers = [[rng.getrandbits(16) for _ in range(length)] for length in lengths]
+    beats = [beat for words in layers for beat in pack(words, config.bus_bits)]
+
+    async def checked(ctx):
+        await check(Reader(ctx, design, config, rng), layers)
+
+    simulate(design, [checked], [lambda ctx: send(ctx, design.beats, beats, random.Random(seed), busy)], limit)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("seed", range(2))
+def test_layers_in_order(config, seed):
+    async def check(reader, layers):
+        for words in layers:
+            await reader.layer(words)
+            await reader.read_to(len(words) + reader.rng.randint(0, 9))
+            left_over, _ = await reader.cycle(0, finish=1)
+            assert not left_over
+
+    run(config, [1, 2, 5, 300, 4, 0, 37, 64, 150, 8], check, seed)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("seed", range(3))
+def test_rewinding(config, seed):
+    async def check(reader, layers):
+        rng = reader.rng
+        for words in layers:
+            await reader.layer(words)
+            while reader.position < len(words):
+                await reader.cycle(save=1)
+                rewinds = rng.randint(1, 3)
+                # The saved part, with the beats that it begins and ends in, must fit the ring.
+                end = reader.saved + rng.randint(1, 100)
+                for rewind in range(rewinds):
+                    await reader.read_to(min(end, reader.saved + rng.randint(1, 100)))
+                    await reader.cycle(restore=1, release=rewind == rewinds - 1)
+                await reader.read_to(end)
+            left_over, _ = await reader.cycle(0, finish=1)
+            assert not left_over
+
+    run(config, [3, 260, 90, 41], check, seed)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_rewinding_to_the_end_of_a_layer(config):
+    """All words are taken when the place is saved, as in a layer that fits its lanes."""
+    async def check(reader, layers):
+        for delay, words in enumerate(layers):
+            await reader.layer(words)
+            await reader.read_to(len(words))
+            for _ in range(delay):
+                await reader.cycle(0)
+            await reader.cycle(0, save=1)
+            for rewind in range(2):
+                await reader.cycle(reader.rng.randint(0, 2))
+                await reader.cycle(restore=1, release=rewind)
+            left_over, _ = await reader.cycle(0, finish=1)
+            assert not left_over
+
+    run(config, [15, 14, 13, 16, 5], check, seed=4)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_words_left_over_are_dropped(config):
+    async def check(reader, layers):
+        for words, end in zip(layers, (10, 0, 299, 5)):
+            await reader.layer(words)
+            await reader.read_to(max(0, end - 20))
+            await reader.cycle(0, save=1)  # never released: the layer's end does it
+            await reader.read_to(end)
+            left_over, _ = await reader.cycle(0, finish=1)
+            assert left_over == (end < len(words))
+
+    run(config, [400, 7, 300, 5], check, seed=1)
+
+
+def test_space_is_kept_for_the_saved_part():
+    config = CONFIGS["tiny"]
+
+    async def check(reader, layers):
+        ctx, design = reader.ctx, reader.design
+        await reader.layer(layers[0])
+        await reader.read_to(6)
+        await reader.cycle(0, save=1)
+        await reader.read_to(100)
+        for _ in range(50):
+            await ctx.tick()
+        assert ctx.get(design.space) == 0, "everything from the saved word on is kept"
+        await reader.cycle(0, restore=1, release=1)
+        await reader.read_to(len(layers[0]))
+        assert ctx.get(design.space) == config.mask_bytes // config.bus_bytes
+
+    run(config, [400], check, seed=2)
+
+
+def test_one_row_per_cycle():
+    config = EngineConfig.preset("edge")
+    cycles = 0
+
+    async def check(reader, layers):
+        nonlocal cycles
+        for _ in range(220):
+            await reader.ctx.tick()
+        await reader.layer(layers[0])
+        assert reader.ctx.get(reader.design.available) == config.refill_words, "the layer's beats are there"
+        while reader.position < 800:
+            await reader.cycle(config.refill_words)
+            cycles += 1
+
+    run(config, [800], check, seed=3, busy=1)
+    assert cycles == 200
