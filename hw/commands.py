@@ -5,8 +5,11 @@ from amaranth.lib import data
 
 from arch.descriptor import FIELDS
 
-__all__ = ["MaskCommand", "DecodeCommand", "BuildCommand", "PassCommand", "PostCommand", "TransferCommand",
+__all__ = ["COUNT_BITS", "MaskCommand", "DecodeCommand", "BuildCommand", "PassCommand", "PostCommand", "TransferCommand",
            "ReadCommand"]
+
+#: Width of the counts of completed layers, loads and stores of a program.
+COUNT_BITS = FIELDS["wait_layers"].bits
 
 
 def _layout(*names: str) -> data.StructLayout:

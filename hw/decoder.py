@@ -71,7 +71,7 @@ class CoatDecoder(wiring.Component):
     step : In(stream of decode_step)
     rows : Out(stream of symbol_rows)
         Coat indices, or weights in two's complement for ``Code.STORED``; 0 for lanes that take no part.
-    words, available, virtual, take, save, restore, release, finish, left_over
+    words, available, past_end, take, save, restore, release, finish, left_over
         The :class:`~hw.masks.MaskBuffer`'s ports, mirrored.
     error : Out(4)
         ``arch.descriptor.Error``, for one cycle each. Rows keep coming after an error, with any content.
@@ -92,7 +92,7 @@ class CoatDecoder(wiring.Component):
             #: How many of them there are.
             "available": In(taken),
             #: Which of them are not stored.
-            "virtual": In(config.refill_words),
+            "past_end": In(config.refill_words),
             #: How many of them are taken.
             "take": Out(taken),
             #: Remember the place of the next word.
@@ -191,7 +191,7 @@ class CoatDecoder(wiring.Component):
                 lane.restore.eq(self.restore),
                 lane.arrive.eq(served[number]),
                 lane.word.eq(self.words.as_value().word_select(rank, MASK_WORD_BITS)),
-                lane.word_virtual.eq(self.virtual.bit_select(rank, 1)),
+                lane.word_virtual.eq(self.past_end.bit_select(rank, 1)),
                 lane.fire.eq(fire & takes_part[number]),
                 ready[number].eq(lane.ready | ~takes_part[number]),
                 crossed[number].eq(lane.crossed),
@@ -214,7 +214,7 @@ class CoatDecoder(wiring.Component):
             self.restore.eq(waiting & running & restore),
             self.release.eq(self.restore & release),
             # No stored word can be left over once a word that is asked for would be virtual.
-            self.finish.eq(ending & (~pending | self.virtual[0])),
+            self.finish.eq(ending & (~pending | self.past_end[0])),
         ]
         with m.If(self.save):
             m.d.sync += save.eq(0)

@@ -7,9 +7,8 @@ from amaranth.lib.wiring import In, Out
 from arch import descriptor
 from arch.config import EngineConfig
 from arch.descriptor import FIELDS, Error, Opcode
-from hw.commands import (BuildCommand, DecodeCommand, MaskCommand, PassCommand, PostCommand, ReadCommand,
+from hw.commands import (COUNT_BITS, BuildCommand, DecodeCommand, MaskCommand, PassCommand, PostCommand, ReadCommand,
                          TransferCommand)
-from hw.transfer import COUNT_BITS
 
 __all__ = ["Dispatcher", "LAYER_COMMANDS", "PositionedDecode", "ParameterCommand"]
 
@@ -38,7 +37,7 @@ LAYER_COMMANDS = {
 class Dispatcher(wiring.Component):
     """Reads descriptors one ahead of the units and hands out their commands.
 
-    Operation: from ``start`` reads the descriptors at ``program`` in order. BEGIN is checked and gives the seed; LOAD, STORE and
+    Operation: from ``start`` reads the descriptors at ``program_address`` in order. BEGIN is checked and gives the seed; LOAD, STORE and
     LAYER become commands, given to all their units in the same cycle; END waits until everything handed out is done. ``done`` then stays
     high until the next start. A descriptor that cannot be obeyed ends the program in the same way, with ``error``.
 
@@ -49,10 +48,10 @@ class Dispatcher(wiring.Component):
         self._config = config
         ports = {name: Out(stream.Signature(payload)) for name, payload in LAYER_COMMANDS.items()}
         super().__init__({
-            #: Begin the program at ``program``; ignored while busy.
+            #: Begin the program at ``program_address``; ignored while busy.
             "start": In(1),
             #: Byte address of the first descriptor.
-            "program": In(32),
+            "program_address": In(32),
             #: A program is running.
             "busy": Out(1),
             #: The last program has ended.
@@ -123,7 +122,7 @@ class Dispatcher(wiring.Component):
                 m.d.comb += self.busy.eq(0)
                 with m.If(self.start):
                     m.d.sync += [
-                        self.done.eq(0), self.error.eq(Error.NONE), self.position.eq(0), address.eq(self.program),
+                        self.done.eq(0), self.error.eq(Error.NONE), self.position.eq(0), address.eq(self.program_address),
                         layers.eq(0), loads.eq(0), stores.eq(0),
                     ]
                     m.next = "READ"

@@ -125,7 +125,7 @@ class DrainWalker(wiring.Component):
         hold = Signal(range(latency.POOL_UPDATE))
         # Reads of residuals and of pooled bytes are an odd number of cycles apart: they get every other cycle each.
         turn = Signal()
-        m.d.sync += turn.eq(~turn)
+        m.d.sync += turn.eq(~turn & ~self.start)
 
         issue, averaging, end_pixel, end_layer = Signal(), Signal(), Signal(), Signal()
 

@@ -10,7 +10,7 @@ from arch.descriptor import Error
 from hw.activations import ActivationMemory
 from hw.array import Array
 from hw.builder import WeightBuilder
-from hw.commands import TransferCommand
+from hw.commands import COUNT_BITS, TransferCommand
 from hw.decoder import CoatDecoder
 from hw.dispatch import LAYER_COMMANDS, Dispatcher
 from hw.masks import MaskBuffer
@@ -19,7 +19,7 @@ from hw.parameters import ParameterBuffer
 from hw.postprocess import PostProcessor
 from hw.queue import Queue
 from hw.sequencer import PassSequencer
-from hw.transfer import COUNT_BITS, LoadUnit, StoreUnit
+from hw.transfer import LoadUnit, StoreUnit
 
 __all__ = ["Engine"]
 
@@ -30,7 +30,7 @@ COMMANDS_AHEAD = 2
 class Engine(wiring.Component):
     """A whole supermask engine.
 
-    Operation: a pulse on ``start`` runs the program at ``program``; descriptors, masks, parameters and activations cross the
+    Operation: a pulse on ``start`` runs the program at ``program_address``; descriptors, masks, parameters and activations cross the
     memory interface only. ``done`` rises when everything has been written back and stays high until the next
     start; ``error`` and ``error_position`` then say what went wrong, if anything did.
 
@@ -47,10 +47,10 @@ class Engine(wiring.Component):
         self._config = config
         self._emit = emit
         ports = {
-            #: Run the program at ``program``.
+            #: Run the program at ``program_address``.
             "start": In(1),
             #: Byte address of the program.
-            "program": In(32),
+            "program_address": In(32),
             #: A program is running.
             "busy": Out(1),
             #: The last program has ended.
@@ -94,7 +94,7 @@ class Engine(wiring.Component):
         m.d.comb += [
             start.eq(self.start & ~dispatcher.busy),
             dispatcher.start.eq(self.start),
-            dispatcher.program.eq(self.program),
+            dispatcher.program_address.eq(self.program_address),
             self.busy.eq(dispatcher.busy),
             self.done.eq(dispatcher.done),
         ]
@@ -161,7 +161,7 @@ class Engine(wiring.Component):
         m.d.comb += [
             decoder.words.eq(masks.words),
             decoder.available.eq(masks.available),
-            decoder.virtual.eq(masks.virtual),
+            decoder.past_end.eq(masks.past_end),
             decoder.left_over.eq(masks.left_over),
             masks.take.eq(decoder.take),
             masks.save.eq(decoder.save),

@@ -15,7 +15,7 @@ class MaskBuffer(wiring.Component):
     """Ring buffer of the coded masks, and the aligner that hands out up to ``refill_words`` words per cycle.
 
     Operation: beats are stored as they come, ahead of their layer. A command begins a layer at the next whole beat.
-    Words are taken in order; past the layer's last stored word there are zero words, marked ``virtual``, without end.
+    Words are taken in order; past the layer's last stored word there are zero words, marked ``past_end``, without end.
     ``finish`` ends the layer: words never taken are dropped and the next layer begins at the beat after them.
 
     ``save`` keeps everything from the next word on, and ``restore`` goes back there, until ``release`` (which may come
@@ -33,7 +33,7 @@ class MaskBuffer(wiring.Component):
     words : Out(array of refill_words x 16)
     available : Out(range(refill_words + 1))
         How many of ``words`` may be taken in this cycle.
-    virtual : Out(refill_words)
+    past_end : Out(refill_words)
         Words from beyond the layer's stored words; they read zero.
     take : In(range(refill_words + 1))
         How many are taken: at most ``available``.
@@ -60,7 +60,7 @@ class MaskBuffer(wiring.Component):
             #: How many of them there are.
             "available": Out(taken),
             #: Which of them are not stored.
-            "virtual": Out(config.refill_words),
+            "past_end": Out(config.refill_words),
             #: How many of them are taken.
             "take": In(taken),
             #: Remember the place of the next word.
@@ -150,8 +150,8 @@ class MaskBuffer(wiring.Component):
         ]
         for number in range(refill):
             m.d.comb += [
-                self.virtual[number].eq(left <= number),
-                self.words[number].eq(Mux(self.virtual[number], 0, stored.word_select(number, MASK_WORD_BITS))),
+                self.past_end[number].eq(left <= number),
+                self.words[number].eq(Mux(self.past_end[number], 0, stored.word_select(number, MASK_WORD_BITS))),
             ]
         counted = Signal.like(taken)
         m.d.comb += counted.eq(Mux(left < taken, left, taken))

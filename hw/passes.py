@@ -6,12 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from arch.config import EngineConfig
 from arch.descriptor import FIELDS
-from hw.commands import PassCommand
+from hw.commands import COUNT_BITS, PassCommand
 
 __all__ = ["PassWalker", "pass_step"]
-
-COUNT_BITS = FIELDS["wait_layers"].bits
-"""Width of the counts of completed layers and loads."""
 
 #: Signed widths that hold a row and a byte position anywhere around the map, padding and last run included.
 ROW_SHAPE = signed(FIELDS["input_height"].bits + 2)

@@ -7,8 +7,8 @@ from amaranth.lib.wiring import In, Out
 from arch import latency
 from arch.config import EngineConfig
 from hw.array import array_depth, beat_layout
-from hw.commands import PassCommand
-from hw.passes import COUNT_BITS, PassWalker, pass_step
+from hw.commands import COUNT_BITS, PassCommand
+from hw.passes import PassWalker, pass_step
 
 __all__ = ["PassSequencer"]
 

@@ -6,14 +6,11 @@ from amaranth.lib.wiring import In, Out
 
 from arch import latency
 from arch.config import EngineConfig
-from hw.commands import ReadCommand, TransferCommand
+from hw.commands import COUNT_BITS, ReadCommand, TransferCommand
 from hw.memory import burst_request, next_burst
 from hw.queue import Queue
 
 __all__ = ["LoadUnit", "StoreUnit"]
-
-COUNT_BITS = 12
-"""Width of the counts of completed layers and loads (descriptor fields wait_layers and wait_loads)."""
 
 
 class LoadUnit(wiring.Component):

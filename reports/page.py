@@ -59,7 +59,7 @@ def _images(images: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> 
 def layer_rows(run: NetworkRun) -> list[tuple[str, ...]]:
     """Cells of the layer table, under :data:`LAYER_HEADER`; cycles and MACs of one image."""
     return [(layer.name, f"{layer.macs // run.images:,}", f"{layer.cycles / run.images:,.0f}",
-             f"{100 * layer.utilisation:.1f} %", f"{layer.counters['mask_bytes'] / run.images:,.0f}",
+             f"{100 * layer.utilisation:.1f} %", f"{layer.weight_bytes // run.images:,}",
              "yes" if layer.bit_exact else "NO") for layer in run.layers]
 
 

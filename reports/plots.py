@@ -105,5 +105,5 @@ def layer_cycles(run: NetworkRun) -> str:
             left = [start + width for start, width in zip(left, widths)]
         axes.invert_yaxis()
         axes.set(title="Cycles by layer", xlabel="thousand cycles per image")
-        axes.legend(fontsize=8, loc="lower right")
+        figure.legend(fontsize=8, loc="outside lower center", ncols=len(parts))
         return _svg(figure)

@@ -57,10 +57,27 @@ def test_random_network(name, seed):
     assert not run(random_network(seed, config), config, "native", seed)
 
 
-@pytest.mark.parametrize("seed", range(100, 112))
+COCOTB_SEEDS = range(100, 130)
+
+
+@pytest.mark.parametrize("seed", COCOTB_SEEDS)
 def test_random_network_under_cocotb(seed):
     config = CONFIGS["tiny"]
     assert not run(random_network(seed, config), config, "cocotb", seed, images=1)
+
+
+def test_the_cocotb_networks_cover_what_an_engine_can_do():
+    """The draw is not to lose a kernel size, a code, a number of coats or a pool unseen."""
+    layers = [layer for seed in COCOTB_SEEDS for layer in random_network(seed, CONFIGS["tiny"]).layers]
+    shapes = [layer.layer for layer in layers]
+    assert {shape.kernel for shape in shapes} == set(range(1, 8))
+    assert {shape.stride for shape in shapes} == {1, 2}
+    assert {0, 1, 2} <= {shape.padding for shape in shapes}
+    assert {layer.code for layer in layers} == {"raw", "unary", "stored"}
+    assert {layer.coats for layer in layers if layer.code != "stored"} == set(range(1, 8))
+    assert {shape.pool and shape.pool.kind for shape in shapes} == {None, "max", "average"}
+    assert any(shape.residual for shape in shapes) and any(shape.wide for shape in shapes)
+    assert any(shape.in_channels % 2 for shape in shapes) and any(shape.in_channels > 8 for shape in shapes)
 
 
 @pytest.mark.parametrize("code", ("raw", "unary", "stored"))

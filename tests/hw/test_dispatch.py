@@ -80,7 +80,7 @@ def run(program: list[bytes], rng) -> dict:
             result["done"], result["open"] = done, len(pending)
 
     async def driver(ctx):
-        ctx.set(dut.program, PROGRAM)
+        ctx.set(dut.program_address, PROGRAM)
         ctx.set(dut.start, 1)
         await ctx.tick()
         ctx.set(dut.start, 0)

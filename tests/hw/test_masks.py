@@ -33,7 +33,7 @@ class Reader:
         for number in range(available):
             index = self.position + number
             virtual = index >= len(self.words)
-            assert ctx.get(design.virtual) >> number & 1 == virtual
+            assert ctx.get(design.past_end) >> number & 1 == virtual
             assert ctx.get(design.words[number]) == (0 if virtual else self.words[index])
         taken = self.rng.randint(0, available) if take_up_to is None else min(available, take_up_to)
         ctx.set(design.take, taken)

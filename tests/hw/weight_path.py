@@ -27,7 +27,7 @@ class MaskedDecoder(wiring.Component):
         m.d.comb += [
             decoder.words.eq(masks.words),
             decoder.available.eq(masks.available),
-            decoder.virtual.eq(masks.virtual),
+            decoder.past_end.eq(masks.past_end),
             decoder.left_over.eq(masks.left_over),
             masks.take.eq(decoder.take),
             masks.save.eq(decoder.save),
