@@ -50,14 +50,14 @@ def run(network, config: EngineConfig, backend: str, seed: int, images: int = 2)
     return differences
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(48))
 @pytest.mark.parametrize("name", CONFIGS)
 def test_random_network(name, seed):
     config = CONFIGS[name]
     assert not run(random_network(seed, config), config, "native", seed)
 
 
-COCOTB_SEEDS = range(100, 130)
+COCOTB_SEEDS = range(100, 160)
 
 
 @pytest.mark.parametrize("seed", COCOTB_SEEDS)
