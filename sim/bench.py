@@ -1,7 +1,7 @@
-"""How fast the bare array simulates: the bound for a whole engine's simulation, measured with the same flags.
+"""How fast the engine simulates, beside the bound: the bare array with the same flags. ``python -m sim.bench``.
 
-Every cycle has a new beat of random activations and a new row of random weights in every column's turn, so that
-every lane is live. ``python -m sim.bench edge`` prints cycles and multiply-accumulates per second.
+Every cycle the bare array has a new beat of random activations and a new row of random weights in every column's turn,
+so that every lane is live. The engine runs a bundled network.
 """
 
 from __future__ import annotations
@@ -17,10 +17,15 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from arch.config import PRESETS, EngineConfig
+from compiler import compile_network
+from golden import bundled, datasets, packed
+from golden.integer import images_from_uint8
 from hw.array import Array
 from hw.column import Column
+from sim.backend import SimulationResult
 from sim.build import verilate
 from sim.harness import FOLDER
+from sim.network import BACKENDS
 from sim.toolchain import find_toolchain
 
 TOP = "topcoat_array_bench"
@@ -136,14 +141,30 @@ def bench_array(config: EngineConfig, cycles: int = 1_000_000, cache: Path | Non
     return BenchResult(config, cycles, float(seconds), int(digest))
 
 
+def bench_engine(backend: str, config: EngineConfig, images: int) -> SimulationResult:
+    """Runs the bundled three-coat network on the whole engine; layer tensors are recorded, as in every checked run."""
+    program = compile_network(packed.load(bundled.find("fashion-n3")), config)
+    pixels = datasets.load(bundled.IMAGES, "test").first(images).images
+    return BACKENDS[backend](config).run(program, images_from_uint8(pixels))
+
+
 def main():
-    """Command line: the preset to measure."""
-    parser = argparse.ArgumentParser(description="Simulation speed of the bare array.")
+    """Command line: array and whole engine in one run, by processor time, best of three."""
+    parser = argparse.ArgumentParser(prog="python -m sim.bench",
+                                     description="Simulation speed of the whole engine beside the bare array's.")
     parser.add_argument("preset", nargs="?", default="edge", choices=sorted(PRESETS))
-    parser.add_argument("--cycles", type=int, default=1_000_000)
-    arguments = parser.parse_args()
-    result = bench_array(EngineConfig.preset(arguments.preset), arguments.cycles)
-    print(f"{arguments.preset}: {result.cycles_per_second:,.0f} cycles/s, {result.macs_per_second:,.0f} MAC/s")
+    parser.add_argument("--images", type=int, default=20, help="images for the engine (default: %(default)s)")
+    options = parser.parse_args()
+    config = EngineConfig.preset(options.preset)
+    array = max(bench_array(config).cycles_per_second for _ in range(3))
+    print(f"| {options.preset} | cycles/s of processor time | cycles/s of wall time | against the bare array |")
+    print("|---|---|---|---|")
+    print(f"| bare array | {array:,.0f} | | 1.00 |")
+    for backend in BACKENDS:
+        runs = [bench_engine(backend, config, options.images) for _ in range(3)]
+        best = max(run.cycles / run.processor_seconds for run in runs)
+        wall = max(run.cycles_per_second for run in runs)
+        print(f"| {backend} | {best:,.0f} | {wall:,.0f} | {best / array:.2f} |")
 
 
 if __name__ == "__main__":

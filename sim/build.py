@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -65,6 +66,7 @@ def cached_model(parts: Iterable[str], executable: str, build: Callable[[Path], 
         if model.exists():
             return model
         start = time.monotonic()
+        print(f"building {executable} (once, about a minute)", file=sys.stderr, flush=True)
         # Not in the cache folder: make refuses a path with spaces.
         with tempfile.TemporaryDirectory(prefix="topcoat-build-") as work, \
                 tempfile.TemporaryDirectory(prefix=".partial-", dir=cache) as partial:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +120,6 @@ def simulate(model: Path, test: ImageSet, config: EngineConfig, *, backend: str 
     golden = network.run(images)
 
     engine = BACKENDS[backend](config, memory=memory, waves=waves)
-    print(f"preparing the {backend} simulator of {config.name} (built once, then kept)", file=sys.stderr, flush=True)
     engine.build()
     with tqdm(total=len(images), desc=f"simulating {label or model}", unit="image") as bar:
         def report(progress: Progress):
