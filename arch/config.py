@@ -95,7 +95,9 @@ class EngineConfig:
         require(self.activation_bytes >= self.activation_banks * 4 * self.lanes, "activation_bytes",
                 "at least 4 words per bank")
         require(self.mask_bytes >= 2 * self.burst_beats * self.bus_bits // 8, "mask_bytes", "at least two bursts")
-        require(self.parameter_channels >= 2 * self.columns, "parameter_channels", "at least 2 x columns")
+        # A full burst of 9-byte records behind a column tile in use.
+        require(9 * (self.parameter_channels - self.columns) >= self.burst_beats * self.bus_bytes, "parameter_channels",
+                "enough for a column tile and a burst")
         require(self.rounds in (13, 20), "rounds", "13 or 20")
 
     @property

@@ -54,10 +54,6 @@ class ParameterBuffer(wiring.Component):
     def __init__(self, config: EngineConfig):
         self._config = config
         self._rows = config.parameter_channels // config.requantiser_lanes
-        # With all but one column tile's records released, the reader must find room for a burst.
-        if RECORD_BYTES * (config.parameter_channels - config.columns) < config.burst_beats * config.bus_bytes:
-            raise ValueError(f"parameter_channels must be enough for a column tile and a burst, not "
-                             f"{config.parameter_channels!r}")
         capacity = (RECORD_BYTES * config.parameter_channels + RECORD_BYTES - 1) // config.bus_bytes + 1
         super().__init__({
             #: Number of records of the next layer.

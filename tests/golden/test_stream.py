@@ -1,5 +1,10 @@
 """The random stream: known answers, layout, and statistical quality."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +12,7 @@ from hypothesis import strategies as st
 
 from golden import stream
 
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "stream.json").read_text())
 PI_SEED = 0x0370734413198A2E
 PI_COUNTER = {"stream": 0x85A308D3, "first_block": 0x243F6A88}
 
@@ -117,3 +123,21 @@ def test_neighbouring_streams_and_seeds_are_uncorrelated(seed, stream_id):
     first = stream.signs(3, 4, 0, BITS // 64).astype(np.float32)
     other = stream.signs(seed, stream_id, 0, BITS // 64).astype(np.float32)
     assert abs(np.dot(first, other) / BITS) < LIMIT
+
+
+def test_independent_vectors():
+    """Blocks, single signs and the signs of whole layers."""
+    for case in VECTORS["blocks"]:
+        words = stream.blocks(case["seed"], case["stream"], case["block"], 1, case["rounds"])[0]
+        assert [f"{word:08x}" for word in words] == case["words"]
+    for case in VECTORS["signs"]:
+        assert stream.sign(case["seed"], case["stream"], case["index"], case["rounds"]) == case["sign"]
+    for case in VECTORS["layers"]:
+        out, channels, height, width = case["shape"]
+        signs = stream.weight_signs(case["seed"], case["stream"], out, height, width, channels, case["rounds"])
+        assert "".join("+" if sign > 0 else "-" for sign in signs.ravel()) == case["signs"]
+
+
+def test_vectors_are_what_their_generator_writes():
+    generator = Path(__file__).parents[1] / "vectors" / "generate.py"
+    assert subprocess.run([sys.executable, generator, "--check"], check=False).returncode == 0

@@ -123,8 +123,3 @@ def test_reads_ahead_into_the_next_layer():
     simulator.add_testbench(testbench)
     simulator.run()
     assert taken == 6 * 11 + (2 * config.requantiser_lanes * RECORD_BYTES + RECORD_BYTES - 1) // config.bus_bytes + 1
-
-
-def test_too_small():
-    with pytest.raises(ValueError, match="parameter_channels must be enough for a column tile and a burst"):
-        ParameterBuffer(EngineConfig.preset("tiny", parameter_channels=16, burst_beats=64))
