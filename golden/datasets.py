@@ -24,6 +24,11 @@ class ImageSet:
     images: np.ndarray
     labels: np.ndarray
 
+    def require_classes(self, classes: int):
+        """Raises ValueError if a label is not in 0..classes - 1."""
+        if self.labels.max() >= classes:
+            raise ValueError(f"labels must be below {classes}, the network's outputs, not {self.labels.max()}")
+
     def first(self, count: int) -> ImageSet:
         """The first ``count`` images. Raises ValueError if there are not that many, or none is asked for."""
         if not 1 <= count <= len(self.labels):
@@ -65,4 +70,6 @@ def load(folder: Path = FASHION_MNIST, split: str = "train") -> ImageSet:
     labels = read_idx(_find(folder, f"{prefixes[split]}-labels-idx1-ubyte"))
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise ValueError(f"{folder}: {split} images {images.shape} and labels {labels.shape} do not match. {_HINT}")
+    if len(labels) == 0:
+        raise ValueError(f"{folder}: the {split} split holds no images. {_HINT}")
     return ImageSet(images=images[:, None], labels=labels.astype(np.int64))

@@ -17,12 +17,17 @@ def predictions(network: IntegerNetwork, images: np.ndarray, *, progress: bool =
 
     ``images`` is uint8 (n, c, h, w). Raises ValueError if its shape is not the network's.
     """
-    last = network.topology.layers[-1].name
-    starts = tqdm(range(0, len(images), BATCH), desc="integer model", unit_scale=BATCH, unit="image", disable=not progress)
-    logits = [network.run(images_from_uint8(images[start:start + BATCH]))[last] for start in starts]
+    if len(images) == 0:
+        raise ValueError("images must hold at least one image")
+    logits = []
+    with tqdm(total=len(images), desc="integer model", unit="image", disable=not progress) as bar:
+        for start in range(0, len(images), BATCH):
+            logits.append(network.outputs(images_from_uint8(images[start:start + BATCH])))
+            bar.update(len(logits[-1]))
     return np.concatenate(logits).reshape(len(images), -1).argmax(1)
 
 
 def accuracy(network: IntegerNetwork, test: ImageSet, *, progress: bool = False) -> float:
-    """Fraction of ``test`` that the integer network classifies right."""
+    """Fraction of ``test`` that the integer network classifies right. Raises ValueError for a label beyond its classes."""
+    test.require_classes(network.topology.layers[-1].out_channels)
     return float((predictions(network, test.images, progress=progress) == test.labels).mean())

@@ -1,7 +1,7 @@
 """The accuracy table of docs/accuracy.md: ``python -m reports.accuracy RUNS``, after ``golden.sweep --out RUNS``.
 
 Packs every finished run of the sweep, measures the packed integers on the whole test split, writes the table and
-refreshes the bundled models from the runs of the first seed. Runs that are packed already are only read.
+refreshes the bundled models from the runs of the first seed.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import statistics
 import sys
 from pathlib import Path
 
-from golden import bundled, datasets, packed, sweep
-from golden.evaluate import accuracy
-from golden.pack import pack
+from golden import bundled, datasets, sweep
+from golden.pack import pack_measured
 from golden.trained import TrainingConfig
 
 BUNDLED_SEED = 1
@@ -36,14 +35,9 @@ class Result:
 
 
 def measure(folder: Path, config: TrainingConfig, data: Path) -> Result:
-    """Pack a finished run into its folder, unless that was done, and read its figures off the file."""
+    """Pack a finished run into its folder and measure it."""
     path = folder / "model.coat"
-    if not path.exists():
-        network = pack(folder, datasets.load(data, "train").images)
-        test = datasets.load(data, "test")
-        measured = {"integer_accuracy": accuracy(network, test), "test_images": len(test.labels)}
-        packed.save(dataclasses.replace(network, provenance={**network.provenance, **measured}), path)
-    provenance = packed.load(path).provenance
+    provenance = pack_measured(folder, path, data).provenance
     return Result(coats=len(config.densities or ()), seed=config.seed, float_accuracy=provenance["float_accuracy"],
                   integer_accuracy=provenance["integer_accuracy"], file_bytes=path.stat().st_size)
 

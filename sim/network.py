@@ -115,6 +115,7 @@ def simulate(model: Path, test: ImageSet, config: EngineConfig, *, backend: str 
     if test.images.shape[1:] != shape:
         raise ValueError(f"images must have shape {shape} (channels, height, width) for {model}, "
                          f"not {test.images.shape[1:]}")
+    test.require_classes(network.topology.layers[-1].out_channels)
     program = compile_network(network, config)
     images = images_from_uint8(test.images)
     golden = network.run(images)

@@ -3,12 +3,10 @@
 example: topcoat pack runs/coats3 -o coats3.coat
 """
 
-import dataclasses
 from pathlib import Path
 
-from golden import datasets, packed
-from golden.evaluate import accuracy
-from golden.pack import pack
+from golden import datasets
+from golden.pack import pack_measured
 
 
 def configure(parser):
@@ -20,11 +18,8 @@ def configure(parser):
 
 
 def run(options) -> int:
-    calibration = datasets.load(options.data, "train").images
-    test = datasets.load(options.data, "test")
-    network = pack(options.checkpoint, calibration)
-    measured = {"integer_accuracy": accuracy(network, test, progress=True), "test_images": len(test.labels)}
-    packed.save(dataclasses.replace(network, provenance={**network.provenance, **measured}), options.output)
-    print(f"{options.output}: {options.output.stat().st_size:,} bytes, accuracy {measured['integer_accuracy']:.4f} "
-          f"(integer model, {len(test.labels)} images); next: topcoat inspect {options.output}")
+    network = pack_measured(options.checkpoint, options.output, options.data, progress=True)
+    print(f"{options.output}: {options.output.stat().st_size:,} bytes, accuracy "
+          f"{network.provenance['integer_accuracy']:.4f} (integer model, {network.provenance['test_images']} images); "
+          f"next: topcoat inspect {options.output}")
     return 0
