@@ -15,6 +15,9 @@ WORDS = 32
 BYTES = 4 * WORDS
 """Bytes in a descriptor."""
 
+PARAMETER_BYTES = 9
+"""Bytes of one channel's parameter record: 18-bit multiplier, 48-bit bias, zeros."""
+
 MAGIC = 0x544F4354
 """First word of a program: "TCOT" in memory order."""
 
@@ -72,6 +75,8 @@ class Error(enum.IntEnum):
     """A layer's weights ended before its mask stream did."""
     BAD_SYMBOL = 6
     """A raw coat index larger than the table."""
+    IMPOSSIBLE = 7
+    """An operation that could never end: it waits for more than was started before it, or moves or computes nothing."""
 
 
 @dataclass(frozen=True)
@@ -130,14 +135,14 @@ FIELDS = {
     #: Random-stream blocks in one run: ceil(run_bytes / 64).
     "run_blocks": Field(6, 16, 16),
     # LAYER: output map of the convolution and its tiling.
-    "map_height": Field(7, 0, 16),
+    "map_height": Field(7, 0, 16),  # not read by the engine: for tools that read programs
     "map_width": Field(7, 16, 16),
     "pixels": Field(8, 0, 24),
     "pixel_tiles": Field(9, 0, 16),
     #: Pixels of a pixel tile; the last tile holds the rest.
     "tile_pixels": Field(9, 16, 16),
     "out_channels": Field(10, 0, 16),
-    "column_tiles": Field(10, 16, 16),
+    "column_tiles": Field(10, 16, 16),  # likewise
     # LAYER: weights.
     "stream": Field(11, 0, 32),
     "mask_address": Field(12, 0, 32),

@@ -13,9 +13,6 @@ from arch.counters import COUNTERS
 REGION_BYTES = 64
 """Every region of the memory image starts at a multiple of this, and of a beat."""
 
-PARAMETER_BYTES = 9
-"""Bytes of one channel's parameter record."""
-
 
 class ImageBuilder:
     """Lays regions one after another."""
@@ -50,7 +47,7 @@ def parameter_records(multiplier: np.ndarray, bias: np.ndarray) -> bytes:
     records = bytearray()
     for factor, offset in zip(multiplier.tolist(), bias.tolist()):
         record = factor & (1 << 18) - 1 | (offset & (1 << 48) - 1) << 18
-        records += record.to_bytes(PARAMETER_BYTES, "little")
+        records += record.to_bytes(descriptor.PARAMETER_BYTES, "little")
     return bytes(records)
 
 

@@ -5,8 +5,8 @@ from amaranth.lib import data
 
 from arch.descriptor import FIELDS
 
-__all__ = ["COUNT_BITS", "MaskCommand", "DecodeCommand", "BuildCommand", "PassCommand", "PostCommand", "TransferCommand",
-           "ReadCommand"]
+__all__ = ["COUNT_BITS", "MaskCommand", "DecodeCommand", "BuildCommand", "PassCommand", "PostCommand",
+           "TransferCommand", "ReadCommand"]
 
 #: Width of the counts of completed layers, loads and stores of a program.
 COUNT_BITS = FIELDS["wait_layers"].bits
@@ -25,16 +25,15 @@ DecodeCommand = _layout("code", "symbol_bits", "coats", "run_bytes")
 
 #: For the weight builder: the loop over column tiles, pixel tiles, kernel rows, chunks and columns.
 BuildCommand = _layout("run_bytes", "kernel_rows", "run_chunks", "run_blocks", "pixel_tiles", "out_channels",
-                       "column_tiles", "stream", "code", "table_low", "table_high")
+                       "stream", "code", "table_low", "table_high")
 
 #: For the pass sequencer: the same loop, with pixels instead of columns.
-PassCommand = _layout("wait_layers", "wait_loads", "input_address", "pad_value", "input_height", "row_bytes", "step_bytes",
-                      "pad_bytes", "run_bytes", "kernel_rows", "stride", "pad_rows", "row_step_bytes", "run_chunks",
-                      "map_width", "pixels", "pixel_tiles", "tile_pixels", "out_channels", "column_tiles")
+PassCommand = _layout("wait_layers", "wait_loads", "input_address", "pad_value", "input_height", "row_bytes",
+                      "step_bytes", "pad_bytes", "run_bytes", "kernel_rows", "stride", "pad_rows", "row_step_bytes",
+                      "map_width", "pixels", "tile_pixels", "out_channels")
 
 #: For the post-processor: requantisation, pool and write-back of every (column tile, pixel tile).
-PostCommand = _layout("map_height", "map_width", "pixels", "pixel_tiles", "tile_pixels", "out_channels",
-                      "column_tiles", "residual", "wide", "pool", "shift", "clamp_low", "residual_multiplier",
+PostCommand = _layout("map_width", "pixels", "tile_pixels", "out_channels", "residual", "wide", "pool", "shift", "clamp_low", "residual_multiplier",
                       "residual_address", "output_address", "pool_kernel", "pool_stride", "pool_padding",
                       "pool_shift", "pool_height", "pool_width", "pool_multiplier", "pool_row_bytes")
 

@@ -12,14 +12,15 @@ from hw.commands import (COUNT_BITS, BuildCommand, DecodeCommand, MaskCommand, P
 
 __all__ = ["Dispatcher", "LAYER_COMMANDS", "PositionedDecode", "ParameterCommand"]
 
-PARAMETER_BYTES = 9
-"""Bytes of one channel's parameter record."""
-
 #: For the parameter buffer: records of the layer.
 ParameterCommand = data.StructLayout({"out_channels": FIELDS["out_channels"].bits})
 
 #: A decode command with the index of its descriptor, which an error reports.
 PositionedDecode = data.StructLayout({"command": DecodeCommand, "position": 16})
+
+NEVER_ZERO = ("run_bytes", "kernel_rows", "run_chunks", "pixels", "pixel_tiles", "tile_pixels", "map_width",
+              "out_channels")
+"""Counts of a layer's loops."""
 
 LAYER_COMMANDS = {
     "mask": MaskCommand,
@@ -106,7 +107,7 @@ class Dispatcher(wiring.Component):
             self.mask_read.payload.beats.eq(beats_of(field("mask_words") << 1)),
             *fill(self.parameters.payload, ParameterCommand),
             self.parameter_read.payload.address.eq(field("parameter_address")),
-            self.parameter_read.payload.beats.eq(beats_of(field("out_channels") * PARAMETER_BYTES)),
+            self.parameter_read.payload.beats.eq(beats_of(field("out_channels") * descriptor.PARAMETER_BYTES)),
             *fill(self.decode.payload.command, DecodeCommand),
             self.decode.payload.position.eq(self.position),
             *fill(self.build.payload, BuildCommand),
@@ -144,8 +145,14 @@ class Dispatcher(wiring.Component):
             with m.State("OBEY"):
                 obeyed = Signal()
                 # BEGIN comes first, and only there.
+                waits_forever = (field("wait_layers") > layers) | (field("wait_loads") > loads)
+                empty_transfer = ((opcode == Opcode.LOAD) | (opcode == Opcode.STORE)) & (field("beats") == 0)
+                empty_layer = (opcode == Opcode.LAYER) & Cat(field(name) == 0 for name in NEVER_ZERO).any()
                 with m.If((self.position == 0) != (opcode == Opcode.BEGIN)):
                     m.d.sync += self.error.eq(Mux(self.position == 0, Error.BAD_PROGRAM, Error.BAD_OPCODE))
+                    m.next = "DRAIN"
+                with m.Elif((opcode != Opcode.BEGIN) & (waits_forever | empty_transfer | empty_layer)):
+                    m.d.sync += self.error.eq(Error.IMPOSSIBLE)
                     m.next = "DRAIN"
                 with m.Else():
                     with m.Switch(opcode):

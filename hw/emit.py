@@ -112,8 +112,7 @@ def write(config: EngineConfig, folder: Path) -> list[Path]:
         "name_map.json": json.dumps({"configuration": config.name, "hash": config.hash, "modules": names}, indent=1) + "\n",
         "ports.md": _port_table(config, _ports(Engine(config))),
     }
-    paths = []
     for name, text in files.items():
-        paths.append(folder / name)
-        paths[-1].write_text(text)
-    return paths
+        (folder / f".{name}.partial").write_text(text)
+    # All are complete before the first one replaces an earlier one.
+    return [(folder / f".{name}.partial").replace(folder / name) for name in files]

@@ -6,12 +6,9 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from arch.config import BIAS_BITS, MULTIPLIER_BITS, EngineConfig
-from arch.descriptor import FIELDS
+from arch.descriptor import FIELDS, PARAMETER_BYTES
 
-__all__ = ["ParameterBuffer", "RECORD_BYTES", "parameter_row", "row_offset"]
-
-RECORD_BYTES = 9
-"""Bytes of one channel's record: 18-bit multiplier, 48-bit bias, 6 zero bits."""
+__all__ = ["ParameterBuffer", "parameter_row", "row_offset"]
 
 
 def parameter_row(config: EngineConfig) -> data.ArrayLayout:
@@ -54,7 +51,7 @@ class ParameterBuffer(wiring.Component):
     def __init__(self, config: EngineConfig):
         self._config = config
         self._rows = config.parameter_channels // config.requantiser_lanes
-        capacity = (RECORD_BYTES * config.parameter_channels + RECORD_BYTES - 1) // config.bus_bytes + 1
+        capacity = (PARAMETER_BYTES * config.parameter_channels + PARAMETER_BYTES - 1) // config.bus_bytes + 1
         super().__init__({
             #: Number of records of the next layer.
             "command": In(stream.Signature(data.StructLayout({"out_channels": FIELDS["out_channels"].bits}))),
@@ -82,36 +79,36 @@ class ParameterBuffer(wiring.Component):
         write, read = memory.write_port(granularity=1), memory.read_port()
 
         records_left = Signal(FIELDS["out_channels"].bits)
-        beats_left = Signal(range((RECORD_BYTES << FIELDS["out_channels"].bits) // bus_bytes + 2))
+        beats_left = Signal(range((PARAMETER_BYTES << FIELDS["out_channels"].bits) // bus_bytes + 2))
         m.d.comb += self.command.ready.eq(records_left == 0)
         with m.If(self.command.valid & self.command.ready):
             channels = self.command.payload.out_channels
             m.d.sync += [
                 records_left.eq(channels),
-                beats_left.eq((channels * RECORD_BYTES + (bus_bytes - 1)) >> beat_shift),
+                beats_left.eq((channels * PARAMETER_BYTES + (bus_bytes - 1)) >> beat_shift),
             ]
 
         # Gearbox: `level` bytes, the oldest lowest. It takes a beat or gives a record.
-        gearbox = Signal(8 * (bus_bytes + RECORD_BYTES - 1))
-        level = Signal(range(bus_bytes + RECORD_BYTES))
+        gearbox = Signal(8 * (bus_bytes + PARAMETER_BYTES - 1))
+        level = Signal(range(bus_bytes + PARAMETER_BYTES))
         oldest, newest = Signal(range(rows)), Signal(range(rows))
         slot = Signal(range(max(2, lanes)))
         give, row_ends = Signal(), Signal()
         m.d.comb += [
-            self.beats.ready.eq((beats_left != 0) & (level < RECORD_BYTES)),
-            give.eq((records_left != 0) & (level >= RECORD_BYTES) & (self.rows_ready != rows)),
+            self.beats.ready.eq((beats_left != 0) & (level < PARAMETER_BYTES)),
+            give.eq((records_left != 0) & (level >= PARAMETER_BYTES) & (self.rows_ready != rows)),
             row_ends.eq(give & ((slot == lanes - 1) | (records_left == 1))),
         ]
         with m.If(self.beats.valid & self.beats.ready):
             m.d.sync += [level.eq(level + bus_bytes), beats_left.eq(beats_left - 1)]
             with m.Switch(level):
-                for kept in range(RECORD_BYTES):
+                for kept in range(PARAMETER_BYTES):
                     with m.Case(kept):
                         m.d.sync += gearbox.eq(Cat(gearbox[:8 * kept], self.beats.payload))
         with m.If(give):
             m.d.sync += [
-                level.eq(Mux(records_left == 1, 0, level - RECORD_BYTES)),
-                gearbox.eq(gearbox >> 8 * RECORD_BYTES),
+                level.eq(Mux(records_left == 1, 0, level - PARAMETER_BYTES)),
+                gearbox.eq(gearbox >> 8 * PARAMETER_BYTES),
                 records_left.eq(records_left - 1),
                 slot.eq(Mux(row_ends, 0, slot + 1)),
             ]
@@ -135,7 +132,7 @@ class ParameterBuffer(wiring.Component):
         certain = Signal(signed(self.space.shape().width + 1))
         m.d.comb += [
             free_slots.eq(((rows - self.rows_ready) << lane_bits) - slot),
-            certain.eq(((free_slots * RECORD_BYTES + (RECORD_BYTES - 1) - level) >> beat_shift) + 1),
+            certain.eq(((free_slots * PARAMETER_BYTES + (PARAMETER_BYTES - 1) - level) >> beat_shift) + 1),
             self.space.eq(Mux(beats_left < certain, beats_left, certain)),
         ]
         return m

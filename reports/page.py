@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib import image as matplotlib_image
 
+from golden.checkpoint import write_atomically
 from reports import coats, plots
 from reports.coats import CoatRow
 from sim.network import NetworkRun
@@ -95,6 +96,7 @@ def write(path: Path, title: str, sections: Sequence[str]):
     """Write the page; it needs nothing but itself."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
+    text = (f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
                     f'content="width=device-width"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
-                    f"<h1>{html.escape(title)}</h1>{''.join(sections)}</html>\n", encoding="utf-8")
+                    f"<h1>{html.escape(title)}</h1>{''.join(sections)}</html>\n")
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -152,6 +152,8 @@ class Backend(ABC):
         if not images:
             raise ValueError("images must hold at least one image")
         model = self.build()
+        if self.waves is not None:
+            self.waves.parent.mkdir(parents=True, exist_ok=True)
         limit = job.cycle_limit(program, self.config, self.memory) if self.limit is None else self.limit
         with tempfile.TemporaryDirectory(prefix="topcoat-run-") as name:
             folder = Path(name)

@@ -121,11 +121,6 @@ class BenchResult:
         """Simulated cycles per second of processor time."""
         return self.cycles / self.processor_seconds
 
-    @property
-    def macs_per_second(self) -> float:
-        """Simulated multiply-accumulates per second of processor time."""
-        return self.cycles_per_second * self.config.macs_per_cycle
-
 
 def bench_array(config: EngineConfig, cycles: int = 1_000_000, cache: Path | None = None) -> BenchResult:
     """Runs the bare array of ``config`` for ``cycles`` cycles."""

@@ -23,7 +23,6 @@ class NativeBackend(Backend):
     def _execute(self, model: Path, folder: Path, report: Callable[[int, int, int], None]):
         command = [str(model), f"+job={folder}"]
         if self.waves is not None:
-            self.waves.parent.mkdir(parents=True, exist_ok=True)
             command.append(f"+waves={self.waves}")
         log = folder / "log.txt"
         with open(log, "w") as errors, subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE,

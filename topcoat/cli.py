@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import subprocess
 import sys
+
+from topcoat import output
 
 COMMANDS = {
     "demo": "run the bundled networks on the simulated hardware and compare the coats",
@@ -27,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="topcoat", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Open hardware for supermask networks.",
         epilog=f"commands:\n{lines}\n\n`topcoat COMMAND --help` shows a command's options and an example.")
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="what to do")
+    parser.add_argument("command", nargs="?", choices=COMMANDS, metavar="COMMAND", help="what to do")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
@@ -35,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns 0 only when everything asked for held."""
     chosen = _parser().parse_args(arguments)
+    if chosen.command is None:
+        _parser().print_help()
+        return 2
     # Imported on demand: most commands need neither PyTorch nor Amaranth.
     module = importlib.import_module(f"topcoat.commands.{chosen.command}")
     parser = argparse.ArgumentParser(prog=f"topcoat {chosen.command}", description=module.__doc__,
@@ -42,8 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     module.configure(parser)
     options = parser.parse_args(chosen.arguments)
     try:
+        output.require_writable(options)
         return module.run(options)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, subprocess.SubprocessError) as error:
         print(f"topcoat {chosen.command}: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
+
+from golden.checkpoint import write_atomically
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -17,11 +18,20 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
-def write_json(path: Path | str | None, values: dict):
+def require_writable(options):
+    """Refuse an output that cannot be written before any work is done for it. Raises ValueError."""
+    for name in ("json", "waves", "file"):
+        path = getattr(options, name, None)
+        if path is not None and path.is_dir():
+            raise ValueError(f"{path} is a folder: name a file")
+        if path is not None and name != "waves" and not path.parent.is_dir():
+            raise ValueError(f"folder {path.parent} does not exist: make it, or name another file than {path}")
+    folder = getattr(options, "output", None)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: name a folder")
+
+
+def write_json(path: Path | None, values: dict):
     """Write ``values`` to ``path``, whole or not at all; nothing for None."""
-    if path is None:
-        return
-    path = Path(path)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(values, indent=1) + "\n")
-    os.replace(partial, path)
+    if path is not None:
+        write_atomically(path, lambda temporary: temporary.write_text(json.dumps(values, indent=1) + "\n"))

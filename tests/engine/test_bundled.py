@@ -3,6 +3,7 @@
 import pytest
 
 from arch.config import EngineConfig
+from compiler import compile_network
 from golden import bundled, datasets, packed
 from sim.job import MemoryTiming
 from sim.network import simulate
@@ -17,9 +18,11 @@ def test_native(model):
     assert run.bit_exact, run.mismatches
     assert run.images == 16 and run.accuracy == run.golden_accuracy
     assert run.counters["useful_macs"] == run.macs
+    predicted = compile_network(packed.load(bundled.find(model)), EDGE).predicted_cycles
+    assert abs(predicted * run.images - run.cycles) < .03 * run.cycles
 
 
-@pytest.mark.parametrize("model", ["fashion-n1", "fashion-n7"])
+@pytest.mark.parametrize("model", bundled.models())
 def test_cocotb(model):
     run = simulate(bundled.find(model), IMAGES.first(2), EDGE, backend="cocotb")
     assert run.bit_exact, run.mismatches

@@ -3,6 +3,8 @@
 A failure's seed is in the test's name: ``pytest "tests/engine/test_geometries.py::test_random_network[native-7]"``.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -93,8 +95,7 @@ def damaged(change) -> EngineError:
     program = compile_network(network, config)
     image = bytearray(program.image)
     change(image, program)
-    broken = type("Broken", (), {name: getattr(program, name) for name in dir(program) if not name.startswith("__")})
-    broken.image = bytes(image)
+    broken = dataclasses.replace(program, image=bytes(image))
     with pytest.raises(EngineError) as caught:
         BACKENDS["native"](config).run(broken, [random_image(network, 3)])
     return caught.value

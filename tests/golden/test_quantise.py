@@ -152,7 +152,7 @@ def test_pack_reads_a_checkpoint(tmp_path, convention):
     config = TrainingConfig(topology=PLAIN, densities=(.5, .2), convention=convention, seed=77)
     network = config.build()
     tensors = {name: tensor.detach().numpy() for name, tensor in network_tensors(network).items()}
-    checkpoint.save(tmp_path, Checkpoint(config=config.to_json(), epoch=4, complete=False,
+    checkpoint.save(tmp_path, Checkpoint(config=config.to_json(), epoch=4, complete=True,
                                          metrics={"test_accuracy": .5}, tensors=tensors))
     pixels = images(PLAIN, CALIBRATION_IMAGES + 1)
     integer = pack(tmp_path, pixels, data_set="noise")
@@ -162,5 +162,8 @@ def test_pack_reads_a_checkpoint(tmp_path, convention):
         np.testing.assert_array_equal(layer.indices.transpose(0, 3, 1, 2), module.conv.coat_indices())
     same = quantise.quantise(network.eval(), pixels[:CALIBRATION_IMAGES])
     assert all((one.bias == other.bias).all() for one, other in zip(integer.layers, same.layers))
+    checkpoint.save(tmp_path, Checkpoint(config=config.to_json(), epoch=3, complete=False, metrics={}, tensors=tensors))
+    with pytest.raises(checkpoint.CheckpointError, match="stopped after 3 of 15 epochs"):
+        pack(tmp_path, pixels, data_set="noise")
     dense = dataclasses.replace(config, densities=None).build()
     assert quantise.quantise(dense.eval(), pixels[:8]).layers[0].code == "stored"

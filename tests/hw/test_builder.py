@@ -70,7 +70,7 @@ def make_layer(config, shape, code, size, values, table=(0,) * 8, pixel_tiles=1,
     entries = sum((entry & 0xFF) << 8 * index for index, entry in enumerate(table))
     build = {
         "run_bytes": run, "kernel_rows": rows, "run_chunks": -(-run // config.lanes), "run_blocks": -(-run // 64),
-        "pixel_tiles": pixel_tiles, "out_channels": outs, "column_tiles": -(-outs // config.columns), "stream": stream,
+        "pixel_tiles": pixel_tiles, "out_channels": outs, "stream": stream,
         "code": CODES[code], "table_low": entries & 0xFFFFFFFF, "table_high": entries >> 32,
     }
     return Layer(coded.words, decode_command(shape, code, size), build, passes)

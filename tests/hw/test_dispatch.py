@@ -13,6 +13,7 @@ from hw.dispatch import LAYER_COMMANDS, Dispatcher
 CONFIG = EngineConfig.preset("tiny")
 PROGRAM = 0x1000
 LIMIT = 5_000
+TRANSFER = dict(memory_address=0x12345678, activation_address=0x1F0, beats=77)
 
 
 def begin(**changes) -> bytes:
@@ -30,8 +31,8 @@ def layer(rng) -> dict:
     for name in names:
         field = FIELDS[name]
         value = rng.randrange(1 << field.bits)
-        values[name] = value - (1 << field.bits) if field.signed and value >> field.bits - 1 else value
-    return dict(values, opcode=Opcode.LAYER)
+        values[name] = value - (1 << field.bits) if field.signed and value >> field.bits - 1 else value or 1
+    return dict(values, opcode=Opcode.LAYER, wait_layers=0, wait_loads=0)
 
 
 def run(program: list[bytes], rng) -> dict:
@@ -104,14 +105,17 @@ def run(program: list[bytes], rng) -> dict:
 def test_commands_carry_the_descriptors_fields(seed):
     rng = random.Random(seed)
     layers = [layer(rng) for _ in range(5)]
-    transfer = dict(wait_layers=7, wait_loads=3, memory_address=0x12345678, activation_address=0x1F0, beats=77)
-    result = run([begin(), descriptor.pack(opcode=Opcode.LOAD, **transfer),
+    for index, fields in enumerate(layers):
+        fields.update(wait_layers=rng.randint(0, index), wait_loads=rng.randint(0, 1))
+    load = dict(TRANSFER, wait_layers=0, wait_loads=0)
+    store = dict(TRANSFER, wait_layers=5, wait_loads=1)
+    result = run([begin(), descriptor.pack(opcode=Opcode.LOAD, **load),
                   *(descriptor.pack(**fields) for fields in layers),
-                  descriptor.pack(opcode=Opcode.STORE, **transfer), descriptor.pack(opcode=Opcode.END)], rng)
+                  descriptor.pack(opcode=Opcode.STORE, **store), descriptor.pack(opcode=Opcode.END)], rng)
     assert result["error"] is Error.NONE
     assert result["seed"] == 0x0123456789ABCDEF
     assert result["done"] == {"layers": 5, "loads": 1, "stores": 1} and not result["open"]
-    for name in "load", "store":
+    for name, transfer in ("load", load), ("store", store):
         payload, = result["commands"][name]
         assert {key: payload[key] for key in transfer} == transfer
     for name in "mask", "parameters", "build", "passes", "post":
@@ -133,6 +137,11 @@ def test_commands_carry_the_descriptors_fields(seed):
 END = descriptor.pack(opcode=Opcode.END)
 
 
+def one(**changes) -> list[bytes]:
+    """A program of one layer with some fields changed."""
+    return [begin(), descriptor.pack(**{**layer(random.Random(3)), **changes}), END]
+
+
 @pytest.mark.parametrize("program, error, position", [
     ([END, END], Error.BAD_PROGRAM, 0),
     ([descriptor.pack(**layer(random.Random(1))), END], Error.BAD_PROGRAM, 0),
@@ -141,6 +150,11 @@ END = descriptor.pack(opcode=Opcode.END)
     ([begin(configuration=CONFIG.hash ^ 1), END], Error.WRONG_CONFIGURATION, 0),
     ([begin(), descriptor.pack(**layer(random.Random(2))), descriptor.pack(opcode=9), END], Error.BAD_OPCODE, 2),
     ([begin(), begin(), END], Error.BAD_OPCODE, 1),
+    (one(wait_layers=1), Error.IMPOSSIBLE, 1),
+    (one(wait_loads=1), Error.IMPOSSIBLE, 1),
+    (one(pixels=0), Error.IMPOSSIBLE, 1),
+    (one(out_channels=0), Error.IMPOSSIBLE, 1),
+    ([begin(), descriptor.pack(opcode=Opcode.LOAD, **{**TRANSFER, "beats": 0}), END], Error.IMPOSSIBLE, 1),
 ])
 def test_broken_programs_end_in_an_error(program, error, position):
     result = run(program, random.Random(0))

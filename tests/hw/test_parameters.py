@@ -6,14 +6,15 @@ import pytest
 from amaranth.sim import Simulator
 
 from arch.config import EngineConfig
-from hw.parameters import RECORD_BYTES, ParameterBuffer
+from arch.descriptor import PARAMETER_BYTES
+from hw.parameters import ParameterBuffer
 
 LIMIT = 20_000
 
 
 def packed(records, beat_bytes, rng):
     """A layer's records as beats; the rest of the last beat is anything."""
-    octets = b"".join((multiplier % (1 << 18) | bias % (1 << 48) << 18).to_bytes(RECORD_BYTES, "little")
+    octets = b"".join((multiplier % (1 << 18) | bias % (1 << 48) << 18).to_bytes(PARAMETER_BYTES, "little")
                       for multiplier, bias in records)
     octets += rng.randbytes(-len(octets) % beat_bytes)
     return [int.from_bytes(octets[at:at + beat_bytes], "little") for at in range(0, len(octets), beat_bytes)]
@@ -57,7 +58,7 @@ def test_rows_and_space(seed, lanes, bus_bits):
             ctx.set(dut.beats.payload, queue[0] if valid else 0)
             _, _, taken = await ctx.tick().sample(dut.beats.ready)
             waited = 0 if not valid or taken else waited + 1
-            assert waited <= config.bus_bytes // RECORD_BYTES + 2, "a promised beat waits for more than unpacking"
+            assert waited <= config.bus_bytes // PARAMETER_BYTES + 2, "a promised beat waits for more than unpacking"
             if valid and taken:
                 queue.pop(0)
                 in_flight -= 1
@@ -122,4 +123,4 @@ def test_reads_ahead_into_the_next_layer():
     simulator.add_clock(1e-6)
     simulator.add_testbench(testbench)
     simulator.run()
-    assert taken == 6 * 11 + (2 * config.requantiser_lanes * RECORD_BYTES + RECORD_BYTES - 1) // config.bus_bytes + 1
+    assert taken == 6 * 11 + (2 * config.requantiser_lanes * PARAMETER_BYTES + PARAMETER_BYTES - 1) // config.bus_bytes + 1

@@ -8,10 +8,16 @@ from amaranth.sim import Simulator
 from arch import latency
 from arch.config import EngineConfig
 from hw.array import array_depth
+from hw.commands import PassCommand
 from hw.sequencer import PassSequencer
 
 LIMIT = 60_000
 STALLS = ("stall_weights", "stall_input", "stall_sums", "stall_bank", "stall_short")
+
+
+def fields(layer: dict) -> dict:
+    """The part of a layer's description that the command carries."""
+    return {name: layer[name] for name in PassCommand.members}
 
 
 def layer_fields(config, rng, *, height, width, channels, kernel, stride=1, padding=0, out_channels=4, tile_pixels=None,
@@ -100,7 +106,7 @@ class Bench:
         for layer in self.layers:
             while not self.chance(.3):
                 await ctx.tick()
-            ctx.set(command.payload, layer)
+            ctx.set(command.payload, fields(layer))
             ctx.set(command.valid, 1)
             await ctx.tick().until(command.ready)
             ctx.set(command.valid, 0)
@@ -238,7 +244,7 @@ def test_half_is_waited_for():
 
     async def drive(ctx):
         ctx.set(dut.window.ready, 1)
-        ctx.set(dut.command.payload, layer)
+        ctx.set(dut.command.payload, fields(layer))
         for program in range(2):
             ctx.set(dut.start, 1)
             await ctx.tick()

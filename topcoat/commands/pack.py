@@ -11,15 +11,15 @@ from golden.pack import pack_measured
 
 def configure(parser):
     parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="folder of the checkpoint")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="M.coat", help="file to write")
+    parser.add_argument("-o", "--output", dest="file", type=Path, required=True, metavar="M.coat", help="file to write")
     parser.add_argument("--data", type=Path, default=datasets.FASHION_MNIST, metavar="DIR",
                         help="IDX folder whose training images calibrate the activations and whose test images give the accuracy that is "
                         "written into the file (default: %(default)s)")
 
 
 def run(options) -> int:
-    network = pack_measured(options.checkpoint, options.output, options.data, progress=True)
-    print(f"{options.output}: {options.output.stat().st_size:,} bytes, accuracy "
+    network = pack_measured(options.checkpoint, options.file, options.data, progress=True)
+    print(f"{options.file}: {options.file.stat().st_size:,} bytes, accuracy "
           f"{network.provenance['integer_accuracy']:.4f} (integer model, {network.provenance['test_images']} images); "
-          f"next: topcoat inspect {options.output}")
+          f"next: topcoat inspect {options.file}")
     return 0
