@@ -28,6 +28,6 @@ def predictions(network: IntegerNetwork, images: np.ndarray, *, progress: bool =
 
 
 def accuracy(network: IntegerNetwork, test: ImageSet, *, progress: bool = False) -> float:
-    """Fraction of ``test`` that the integer network classifies right. Raises ValueError for a label beyond its classes."""
+    """Fraction of ``test`` that the integer network classifies right. ValueError for a label beyond its classes."""
     test.require_classes(network.topology.layers[-1].out_channels)
     return float((predictions(network, test.images, progress=progress) == test.labels).mean())

@@ -27,8 +27,8 @@ def pack(checkpoint_dir: Path, calibration: np.ndarray, *, data_set: str) -> Int
     """
     network, config, saved = load_network(checkpoint_dir)
     if not saved.complete:
-        raise CheckpointError(f"{checkpoint_dir}: training stopped after {saved.epoch} of {config.epochs} epochs; run the "
-                              "same training again, it goes on from there")
+        raise CheckpointError(f"{checkpoint_dir}: training stopped after {saved.epoch} of {config.epochs} epochs; run "
+                              "the same training again, it goes on from there")
     provenance = {"data_set": data_set, "epochs": saved.epoch, "training_seed": config.seed}
     provenance["float_accuracy"] = saved.metrics["test_accuracy"]
     return quantise(network, calibration[:CALIBRATION_IMAGES], provenance=provenance)

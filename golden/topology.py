@@ -118,7 +118,8 @@ class Topology:
                     raise ValueError(f"layer {layer.name}: {role} {source!r} is not an earlier layer")
             channels, *size = shapes[layer.input]
             if channels != layer.in_channels:
-                raise ValueError(f"layer {layer.name}: in_channels is {layer.in_channels}, but {layer.input} has {channels}")
+                raise ValueError(f"layer {layer.name}: in_channels is {layer.in_channels}, but {layer.input} has "
+                                 f"{channels}")
             map_size = layer.map_size(*size)
             output = layer.output_size(*size)
             if min(*map_size, *output) < 1:

@@ -33,9 +33,10 @@ PassCommand = _layout("wait_layers", "wait_loads", "input_address", "pad_value",
                       "map_width", "pixels", "tile_pixels", "out_channels")
 
 #: For the post-processor: requantisation, pool and write-back of every (column tile, pixel tile).
-PostCommand = _layout("map_width", "pixels", "tile_pixels", "out_channels", "residual", "wide", "pool", "shift", "clamp_low", "residual_multiplier",
-                      "residual_address", "output_address", "pool_kernel", "pool_stride", "pool_padding",
-                      "pool_shift", "pool_height", "pool_width", "pool_multiplier", "pool_row_bytes")
+PostCommand = _layout("map_width", "pixels", "tile_pixels", "out_channels", "residual", "wide", "pool", "shift",
+                      "clamp_low", "residual_multiplier", "residual_address", "output_address", "pool_kernel",
+                      "pool_stride", "pool_padding", "pool_shift", "pool_height", "pool_width", "pool_multiplier",
+                      "pool_row_bytes")
 
 #: For the load and store units.
 TransferCommand = _layout("wait_layers", "wait_loads", "memory_address", "activation_address", "beats")

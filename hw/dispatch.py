@@ -38,9 +38,10 @@ LAYER_COMMANDS = {
 class Dispatcher(wiring.Component):
     """Reads descriptors one ahead of the units and hands out their commands.
 
-    Operation: from ``start`` reads the descriptors at ``program_address`` in order. BEGIN is checked and gives the seed; LOAD, STORE and
-    LAYER become commands, given to all their units in the same cycle; END waits until everything handed out is done. ``done`` then stays
-    high until the next start. A descriptor that cannot be obeyed ends the program in the same way, with ``error``.
+    Operation: from ``start`` reads the descriptors at ``program_address`` in order. BEGIN is checked and gives the
+    seed; LOAD, STORE and LAYER become commands, given to all their units in the same cycle; END waits until everything
+    handed out is done. ``done`` then stays high until the next start. A descriptor that cannot be obeyed ends the
+    program in the same way, with ``error``.
 
     Latency: a descriptor takes ``BYTES / bus_bytes`` beats and two cycles; units hold queues so that this is hidden.
     """
@@ -123,8 +124,8 @@ class Dispatcher(wiring.Component):
                 m.d.comb += self.busy.eq(0)
                 with m.If(self.start):
                     m.d.sync += [
-                        self.done.eq(0), self.error.eq(Error.NONE), self.position.eq(0), address.eq(self.program_address),
-                        layers.eq(0), loads.eq(0), stores.eq(0),
+                        self.done.eq(0), self.error.eq(Error.NONE), self.position.eq(0),
+                        address.eq(self.program_address), layers.eq(0), loads.eq(0), stores.eq(0),
                     ]
                     m.next = "READ"
 

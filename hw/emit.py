@@ -97,7 +97,8 @@ def _port_table(config: EngineConfig, ports: dict) -> str:
 def write(config: EngineConfig, folder: Path) -> list[Path]:
     """Write ``topcoat_engine.v``, ``name_map.json`` and ``ports.md`` into ``folder``; returns their paths.
 
-    The name map gives, for each of the two modules, every Verilog hierarchical name of an Amaranth signal and its width in bits.
+    The name map gives, for each of the two modules, every Verilog hierarchical name of an Amaranth signal, and its
+    width in bits.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +110,7 @@ def write(config: EngineConfig, folder: Path) -> list[Path]:
                          for signal, path in sorted(signals.items(), key=lambda item: item[1])}
     files = {
         f"{ENGINE_MODULE}.v": "\n".join(texts),
-        "name_map.json": json.dumps({"configuration": config.name, "hash": config.hash, "modules": names}, indent=1) + "\n",
+        "name_map.json": json.dumps({"configuration": config.name, "hash": config.hash, "modules": names}, indent=1),
         "ports.md": _port_table(config, _ports(Engine(config))),
     }
     for name, text in files.items():

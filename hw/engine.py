@@ -30,9 +30,9 @@ COMMANDS_AHEAD = 2
 class Engine(wiring.Component):
     """A whole supermask engine.
 
-    Operation: a pulse on ``start`` runs the program at ``program_address``; descriptors, masks, parameters and activations cross the
-    memory interface only. ``done`` rises when everything has been written back and stays high until the next
-    start; ``error`` and ``error_position`` then say what went wrong, if anything did.
+    Operation: a pulse on ``start`` runs the program at ``program_address``; descriptors, masks, parameters and
+    activations cross the memory interface only. ``done`` rises when everything has been written back and stays high
+    until the next start; ``error`` and ``error_position`` then say what went wrong, if anything did.
 
     Members
     -------
@@ -70,7 +70,8 @@ class Engine(wiring.Component):
         if config.trace:
             width = max(config.requantiser_lanes, 4)
             ports["trace"] = Out(wiring.Signature({
-                "valid": Out(1), "address": Out(config.activation_address_bits), "data": Out(8 * width), "mask": Out(width),
+                "valid": Out(1), "address": Out(config.activation_address_bits), "data": Out(8 * width),
+                "mask": Out(width),
             }))
         super().__init__(ports)
 
@@ -199,7 +200,8 @@ class Engine(wiring.Component):
             post.start.eq(start),
         ]
         if config.trace:
-            m.d.comb += [getattr(self.trace, name).eq(post.write[name]) for name in ("valid", "address", "data", "mask")]
+            m.d.comb += [getattr(self.trace, name).eq(post.trace[name])
+                         for name in ("valid", "address", "data", "mask")]
 
         # What is complete, for dependencies and the end of the program.
         layers_done, loads_done, stores_done = (

@@ -106,8 +106,8 @@ class BurstReader(wiring.Component):
 class ReadArbiter(wiring.Component):
     """Shares the memory interface's read side between several readers.
 
-    Operation: grants burst requests round robin and remembers, in order, whose they are and how long; returned beats go to the
-    owner of the oldest burst. Readers reserve space before they ask, so one that stalls does not block the others.
+    Operation: grants burst requests round robin and remembers, in order, whose they are and how long; returned beats go
+    to the owner of the oldest burst. Readers reserve space before they ask, so none that stalls blocks the others.
 
     Latency: none for requests and data (combinational), up to ``outstanding`` bursts in flight.
 

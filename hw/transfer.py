@@ -71,7 +71,7 @@ class LoadUnit(wiring.Component):
 class StoreUnit(wiring.Component):
     """Copies beats from the activation memory to memory, burst by burst.
 
-    Operation: waits until the layers and loads it depends on are done; for every burst sends the request, then the data.
+    Operation: waits until the layers and loads it depends on are done; sends every burst's request, then its data.
     ``done`` follows the acknowledgement of the last burst.
     """
 

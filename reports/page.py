@@ -25,7 +25,8 @@ p { max-width: 75ch } svg { max-width: 100%; height: auto }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #d9dce1 } th { font-weight: 600 }
 th:first-child, td:first-child { text-align: left }
-.scroll { overflow-x: auto } .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1rem }
+.scroll { overflow-x: auto } .plots { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)) }
 .good { color: #2b7a4b; font-weight: 600 } .bad { color: #b5473c; font-weight: 600 }
 .images { display: flex; flex-wrap: wrap; gap: .5rem } .images figure { margin: 0; text-align: center; font-size: 11px }
 .images img { width: 64px; height: 64px; image-rendering: pixelated; display: block }
@@ -72,9 +73,9 @@ def comparison(rows: list[CoatRow]) -> str:
     figures = (plots.accuracy_against_size(rows), plots.bits_per_weight(rows), plots.weight_traffic(rows),
                plots.cycles(rows))
     return (f"<h2>One to {max(row.coats for row in rows)} coats</h2>"
-            "<p>Sizes in KiB. Accuracy is the packed integer model's on the whole test set, measured when the file was packed; cycles, "
-            "traffic and utilisation are counters of the simulated engine. <em>Paper</em> is the size formula of the "
-            "multicoated-supermask paper (mask bits and 32 bits per normalisation scale); <em>against int8</em> "
+            "<p>Sizes in KiB. Accuracy is the packed integer model's on the whole test set, measured on packing; "
+            "cycles, traffic and utilisation are counters of the simulated engine. <em>Paper</em> is the size formula "
+            "of the multicoated-supermask paper (mask bits and 32 bits per normalisation scale); <em>against int8</em> "
             "divides the bytes of 8-bit weights by the mask bytes that crossed the memory interface.</p>"
             f"{_table(coats.HEADER, coats.text_rows(rows))}<div class=\"plots\">{''.join(figures)}</div>")
 
@@ -85,9 +86,9 @@ def simulated(model: str, run: NetworkRun, images: np.ndarray, labels: np.ndarra
     shown = slice(0, 32)
     return (f"<h2>{html.escape(model)} on the <code>{run.config.name}</code> engine: {verdict}</h2>"
             f"<p>{run.images} images, {run.cycles:,} cycles of {run.config.macs_per_cycle} multiply positions, "
-            f"simulated in {run.seconds:.1f} s ({run.cycles_per_second:,.0f} cycles per second). Every tensor of every layer was "
-            f"compared with the integer model. Accuracy on these images: {100 * run.accuracy:.2f} % in hardware, "
-            f"{100 * run.golden_accuracy:.2f} % in the integer model.</p>"
+            f"simulated in {run.seconds:.1f} s ({run.cycles_per_second:,.0f} cycles per second). Every tensor of every "
+            f"layer was compared with the integer model. Accuracy on these images: {100 * run.accuracy:.2f} % in "
+            f"hardware, {100 * run.golden_accuracy:.2f} % in the integer model.</p>"
             f"{_images(images[shown], labels[shown], run.predictions[shown])}"
             f"<h2>Layer by layer, one image</h2>{_table(LAYER_HEADER, layer_rows(run))}{plots.layer_cycles(run)}")
 

@@ -33,7 +33,7 @@ class LayerRun:
     #: From the layer's first pass being possible to the next layer's.
     cycles: int
     macs: int
-    #: Bytes of its mask stream or stored weights, whole beats. (Counted bytes belong to the layer during which they came.)
+    #: Bytes of its mask stream or stored weights, whole beats. (The counters book bytes when they come: ahead.)
     weight_bytes: int
     counters: dict[str, int]
     macs_per_cycle: int
@@ -138,9 +138,9 @@ def simulate(model: Path, test: ImageSet, config: EngineConfig, *, backend: str 
         counters = Counter()
         for trace in traces:
             counters.update(trace.counters)
-        layers.append(LayerRun(name=plan.name, bit_exact=plan.name not in wrong, cycles=sum(trace.cycles for trace in traces),
-                               macs=plan.macs * len(images), weight_bytes=plan.mask_bytes * len(images),
-                               counters=dict(counters),
+        layers.append(LayerRun(name=plan.name, bit_exact=plan.name not in wrong,
+                               cycles=sum(trace.cycles for trace in traces), macs=plan.macs * len(images),
+                               weight_bytes=plan.mask_bytes * len(images), counters=dict(counters),
                                macs_per_cycle=config.macs_per_cycle))
     counters = Counter()
     for image in result.images:
@@ -149,6 +149,7 @@ def simulate(model: Path, test: ImageSet, config: EngineConfig, *, backend: str 
     predictions = result.outputs.reshape(len(images), -1).argmax(1)
     expected = logits.reshape(len(images), -1).argmax(1)
     return NetworkRun(config=config, images=len(images), layers=tuple(layers), mismatches=tuple(mismatches),
-                      outputs_equal=np.array_equal(result.outputs, logits), predictions=predictions, accuracy=float((predictions == test.labels).mean()),
+                      outputs_equal=np.array_equal(result.outputs, logits), predictions=predictions,
+                      accuracy=float((predictions == test.labels).mean()),
                       golden_accuracy=float((expected == test.labels).mean()), cycles=result.cycles,
                       counters=dict(counters), seconds=result.seconds)

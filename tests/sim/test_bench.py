@@ -11,7 +11,6 @@ CONFIG = EngineConfig.preset("tiny")
 def test_digest_depends_on_cycles_only():
     first, second = bench_array(CONFIG, 20_000), bench_array(CONFIG, 20_000)
     assert first.digest == second.digest != bench_array(CONFIG, 20_001).digest
-    assert first.macs_per_second == pytest.approx(first.cycles_per_second * CONFIG.columns * CONFIG.lanes)
 
 
 def test_cycles_are_checked():

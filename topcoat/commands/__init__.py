@@ -1,1 +1,1 @@
-"""The commands, one module each: ``configure(parser)`` declares its arguments, ``run(options)`` returns the exit code."""
+"""The commands, one module each: ``configure(parser)`` declares arguments, ``run(options)`` returns the exit code."""

@@ -13,8 +13,8 @@ def configure(parser):
     parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="folder of the checkpoint")
     parser.add_argument("-o", "--output", dest="file", type=Path, required=True, metavar="M.coat", help="file to write")
     parser.add_argument("--data", type=Path, default=datasets.FASHION_MNIST, metavar="DIR",
-                        help="IDX folder whose training images calibrate the activations and whose test images give the accuracy that is "
-                        "written into the file (default: %(default)s)")
+                        help="IDX folder whose training images calibrate the activations and whose test images give "
+                        "the accuracy that is written into the file (default: %(default)s)")
 
 
 def run(options) -> int:

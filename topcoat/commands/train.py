@@ -92,9 +92,10 @@ def run(options) -> int:
     torch.set_num_threads(options.threads)
     rate = options.learning_rate
     if rate is None:
-        rate = sweep.DENSE_LEARNING_RATE if options.dense else TrainingConfig.__dataclass_fields__["learning_rate"].default
-    config = TrainingConfig(topology=topology(options), densities=densities(options), seed=options.seed, epochs=options.epochs,
-                            learning_rate=rate)
+        default = TrainingConfig.__dataclass_fields__["learning_rate"].default
+        rate = sweep.DENSE_LEARNING_RATE if options.dense else default
+    config = TrainingConfig(topology=topology(options), densities=densities(options), seed=options.seed,
+                            epochs=options.epochs, learning_rate=rate)
     finished = train(config, options.output, data=options.data)
     print(f"{options.output}: test accuracy {finished.metrics['test_accuracy']:.4f} (float); "
           f"next: topcoat pack {options.output} -o {options.output.name}.coat")
