@@ -25,7 +25,8 @@ def failing(capsys, *arguments) -> str:
 
 def idx(folder, count: int, size: int):
     """Writes a test split of ``count`` black images."""
-    (folder / "t10k-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, size, size) + bytes(count * size ** 2))
+    pixels = bytes(count * size ** 2)
+    (folder / "t10k-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, size, size) + pixels)
     (folder / "t10k-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + bytes(count))
 
 
@@ -111,7 +112,8 @@ def test_damaged_models_are_refused(damage, tmp_path, capsys):
     path.write_bytes(data)
     with pytest.raises(CoatError):
         load(path)
-    for command in (["inspect", path], ["simulate", path], ["evaluate", path], ["compare", path, "-o", tmp_path / "out"]):
+    commands = ["inspect", path], ["simulate", path], ["evaluate", path], ["compare", path, "-o", tmp_path / "out"]
+    for command in commands:
         assert str(path) in failing(capsys, *command)
 
 
@@ -152,6 +154,35 @@ def test_evaluate_on_the_bundled_images(tmp_path, capsys):
     assert main(["evaluate", MODEL, "--data", str(bundled.IMAGES), "--json", str(target)]) == 0
     result = json.loads(target.read_text())
     assert result["images"] == 256 and result["accuracy"] >= .9
+
+
+def test_simulate_says_what_other_tools_read(tmp_path, capsys):
+    target = tmp_path / "run.json"
+    assert main(["simulate", MODEL, "--images", "2", "--json", str(target)]) == 0
+    result = json.loads(target.read_text())
+    assert set(result) >= {"bit_exact", "layers", "images", "accuracy", "golden_accuracy", "cycles", "macs",
+                           "utilisation", "weight_bytes", "sim_seconds", "cycles_per_second"}
+    assert all(set(layer) >= {"name", "bit_exact", "cycles", "macs"} for layer in result["layers"])
+    assert result["bit_exact"] and result["images"] == 2
+    assert result["macs"] == sum(layer["macs"] for layer in result["layers"]) == 2 * 10_721_024
+    assert result["weight_bytes"] == sum(layer["weight_bytes"] for layer in result["layers"])
+    assert result["utilisation"] == pytest.approx(result["macs"] / (256 * result["cycles"]))
+
+
+def test_demo_and_comparison(tmp_path, capsys):
+    target = tmp_path / "demo.json"
+    assert main(["demo", "-o", str(tmp_path / "page"), "--json", str(target)]) == 0
+    printed = capsys.readouterr().out
+    assert "\nBIT-EXACT" in printed and "= accuracy golden" in printed
+    result = json.loads(target.read_text())
+    rows = result["comparison"]
+    assert [row["coats"] for row in rows] == [1, 2, 3, 5, 7] and all(row["bit_exact"] for row in rows)
+    for row in rows:
+        assert row["shannon_bytes"] <= row["mask_bytes"] <= row["paper_bytes"] < row["file_bytes"] < row["int8_bytes"]
+        # Whole beats: at most one beat per layer above the coded bits, and the words that lanes ask for ahead.
+        assert row["mask_bytes"] <= row["weight_traffic"] < 1.01 * row["mask_bytes"] + 10 * 16 * 4
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert page.count("<svg") == 5 and "http-equiv" not in page
 
 
 def test_verilog_is_complete(tmp_path, capsys):
