@@ -9,7 +9,7 @@ from arch.descriptor import Code, Error
 from hw.commands import DecodeCommand
 from hw.lane import SYMBOL_BITS, DecoderLane
 
-__all__ = ["CoatDecoder", "decode_step", "symbol_rows"]
+__all__ = ["CoatDecoder", "connect_masks", "decode_step", "symbol_rows"]
 
 QUEUED_STEPS = 8
 """Steps whose requests can wait behind the step being served."""
@@ -30,6 +30,14 @@ def decode_step(config: EngineConfig) -> data.StructLayout:
 def symbol_rows(config: EngineConfig) -> data.StructLayout:
     """The symbols of one step: decoder lane ``g * lanes + l`` is lane l of row g."""
     return data.StructLayout({"symbols": data.ArrayLayout(SYMBOL_BITS, config.decoder_lanes)})
+
+
+def connect_masks(m: Module, masks: wiring.Component, decoder: wiring.Component):
+    """Wires a decoder's mask side to its mask buffer."""
+    m.d.comb += [getattr(decoder, name).eq(getattr(masks, name))
+                 for name in ("words", "available", "past_end", "left_over")]
+    m.d.comb += [getattr(masks, name).eq(getattr(decoder, name))
+                 for name in ("take", "save", "restore", "release", "finish")]
 
 
 def _exclusive_ranks(m: Module, bits: Value, limit: int) -> tuple[list[Value], Value]:

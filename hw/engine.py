@@ -11,7 +11,7 @@ from hw.activations import ActivationMemory
 from hw.array import Array
 from hw.builder import WeightBuilder
 from hw.commands import COUNT_BITS, TransferCommand
-from hw.decoder import CoatDecoder
+from hw.decoder import CoatDecoder, connect_masks
 from hw.dispatch import LAYER_COMMANDS, Dispatcher
 from hw.masks import MaskBuffer
 from hw.memory import BurstReader, ReadArbiter, memory_port
@@ -159,16 +159,8 @@ class Engine(wiring.Component):
         m.d.comb += builder.seed.eq(dispatcher.seed)
         wiring.connect(m, builder.step, decoder.step)
         wiring.connect(m, decoder.rows, builder.rows)
+        connect_masks(m, masks, decoder)
         m.d.comb += [
-            decoder.words.eq(masks.words),
-            decoder.available.eq(masks.available),
-            decoder.past_end.eq(masks.past_end),
-            decoder.left_over.eq(masks.left_over),
-            masks.take.eq(decoder.take),
-            masks.save.eq(decoder.save),
-            masks.restore.eq(decoder.restore),
-            masks.release.eq(decoder.release),
-            masks.finish.eq(decoder.finish),
             array.write.eq(builder.write),
             sequencer.built.eq(builder.built),
             builder.freed.eq(sequencer.freed),

@@ -7,7 +7,7 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from hw.decoder import CoatDecoder
+from hw.decoder import CoatDecoder, connect_masks
 from hw.masks import MaskBuffer
 
 CODES = {"raw": 0, "unary": 1, "stored": 2}
@@ -24,17 +24,7 @@ class MaskedDecoder(wiring.Component):
         m = Module()
         m.submodules.masks = masks = self.masks
         m.submodules.decoder = decoder = self.decoder
-        m.d.comb += [
-            decoder.words.eq(masks.words),
-            decoder.available.eq(masks.available),
-            decoder.past_end.eq(masks.past_end),
-            decoder.left_over.eq(masks.left_over),
-            masks.take.eq(decoder.take),
-            masks.save.eq(decoder.save),
-            masks.restore.eq(decoder.restore),
-            masks.release.eq(decoder.release),
-            masks.finish.eq(decoder.finish),
-        ]
+        connect_masks(m, masks, decoder)
         return m
 
 
