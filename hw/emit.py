@@ -103,7 +103,8 @@ def write(config: EngineConfig, folder: Path) -> list[Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     texts, names = [], {}
-    for module, component in (COLUMN_MODULE, Column(config)), (ENGINE_MODULE, Engine(config, emit=True)):
+    engine = Engine(config, emit=True)
+    for module, component in (COLUMN_MODULE, Column(config)), (ENGINE_MODULE, engine):
         text, signals = _convert(component, module)
         texts.append(text)
         names[module] = {".".join(path[1:]): {"signal": signal.name, "bits": len(signal)}
@@ -111,7 +112,7 @@ def write(config: EngineConfig, folder: Path) -> list[Path]:
     files = {
         f"{ENGINE_MODULE}.v": "\n".join(texts),
         "name_map.json": json.dumps({"configuration": config.name, "hash": config.hash, "modules": names}, indent=1),
-        "ports.md": _port_table(config, _ports(Engine(config))),
+        "ports.md": _port_table(config, _ports(engine)),
     }
     for name, text in files.items():
         (folder / f".{name}.partial").write_text(text)
