@@ -22,6 +22,18 @@ BIAS_BITS = 48
 MAX_COATS = 7
 """Largest number of coats: the scale table has MAX_COATS + 1 entries."""
 
+ANS_BITS = 10
+"""Width of an `ans` state: a decoding table has 2 ** ANS_BITS entries (docs/specification.md, "ans")."""
+
+ANS_STEP = 643
+"""Distance, in table entries, of a symbol's consecutive entries in an `ans` table: odd, so every entry is reached."""
+
+ANS_OFFSETS = 16
+"""Places at which the spreading of symbols over an `ans` table may begin."""
+
+SEGMENT_BYTES = 4096
+"""Bytes of a checked segment of masks or parameters, CRC-32 included (docs/specification.md, "Memory image")."""
+
 
 def _power_of_two(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
@@ -67,6 +79,8 @@ class EngineConfig:
     burst_beats: int = 16
     #: Rounds of the Threefry generator.
     rounds: int = 13
+    #: Cycles without any progress after which a program ends with an error.
+    watchdog_cycles: int = 1 << 16
     #: Whether the post-processor's writes are brought out for layer checks. Changes no cycle.
     trace: bool = True
 
@@ -99,6 +113,7 @@ class EngineConfig:
         require(9 * (self.parameter_channels - self.columns) >= self.burst_beats * self.bus_bytes, "parameter_channels",
                 "enough for a column tile and a burst")
         require(self.rounds in (13, 20), "rounds", "13 or 20")
+        require(256 <= self.watchdog_cycles < 1 << 32, "watchdog_cycles", "in 256..2^32-1")
 
     @property
     def macs_per_cycle(self) -> int:
@@ -150,7 +165,16 @@ PRESETS = {config.name: config for config in (
     EngineConfig(name="tiny", columns=4, lanes=8, requantiser_lanes=2, partial_sums=32, activation_bytes=16 << 10,
                  mask_bytes=4 << 10, refill_words=2, parameter_channels=64),
     # 256 multiply positions and the memories of an ECP5-85K.
-    EngineConfig(name="edge", columns=16, lanes=16, requantiser_lanes=4, partial_sums=128,
-                 activation_bytes=256 << 10, mask_bytes=16 << 10, refill_words=4, parameter_channels=256),
+    EngineConfig(name="edge", columns=16, lanes=16, requantiser_lanes=8, partial_sums=128,
+                 activation_bytes=256 << 10, activation_banks=8, mask_bytes=16 << 10, refill_words=4,
+                 parameter_channels=512),
+    # 1,024 multiply positions: ResNet-18 at 224x224 stays on chip.
+    EngineConfig(name="base", columns=32, lanes=32, requantiser_lanes=16, partial_sums=128,
+                 activation_bytes=1 << 20, activation_banks=8, mask_bytes=64 << 10, refill_words=8,
+                 parameter_channels=2048, bus_bits=256),
+    # 4,096 multiply positions, as Hiddenite (Hirose et al., ISSCC 2022), the chip it is compared with.
+    EngineConfig(name="hiddenite", columns=64, lanes=64, build_columns=2, requantiser_lanes=64, partial_sums=128,
+                 activation_bytes=2 << 20, activation_banks=8, mask_bytes=128 << 10, refill_words=32,
+                 parameter_channels=2048, bus_bits=512),
 )}
 """Configurations by name."""

@@ -7,6 +7,7 @@ are zero.
 from __future__ import annotations
 
 import enum
+import zlib
 from dataclasses import dataclass
 
 WORDS = 32
@@ -21,7 +22,7 @@ PARAMETER_BYTES = 9
 MAGIC = 0x544F4354
 """First word of a program: "TCOT" in memory order."""
 
-VERSION = 1
+VERSION = 2
 """Version of the program format."""
 
 
@@ -49,6 +50,8 @@ class Code(enum.IntEnum):
     """Coat indices in truncated unary; ``symbol_bits`` is the number of coats."""
     STORED = 2
     """Signed weights of ``symbol_bits`` bits: no stream, no table."""
+    ANS = 3
+    """Coat indices in table-based asymmetric numeral systems; ``symbol_bits`` is the width of a state."""
 
 
 class PoolMode(enum.IntEnum):
@@ -76,7 +79,20 @@ class Error(enum.IntEnum):
     BAD_SYMBOL = 6
     """A raw coat index larger than the table."""
     IMPOSSIBLE = 7
-    """An operation that could never end: it waits for more than was started before it, or moves or computes nothing."""
+    """An operation that could never end: it waits for more than was started before it, moves or computes nothing, or
+    uses again what the layer before did not keep."""
+    PROGRAM_CRC = 8
+    """A descriptor's checksum does not match."""
+    MASK_CRC = 9
+    """The checksum of a segment of masks does not match."""
+    PARAMETER_CRC = 10
+    """The checksum of a segment of parameters does not match."""
+    BUS_READ = 11
+    """The memory answered a read with an error."""
+    BUS_WRITE = 12
+    """The memory answered a write with an error."""
+    WATCHDOG = 13
+    """Nothing moved for ``watchdog_cycles`` cycles."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +120,10 @@ FIELDS = {
     "wait_layers": Field(0, 8, 12),
     #: Loads that must have ended before this operation may start.
     "wait_loads": Field(0, 20, 12),
+    #: Stores that must have ended before this operation may start.
+    "wait_stores": Field(30, 0, 12),
+    #: CRC-32 of the 124 bytes before it.
+    "crc": Field(31, 0, 32),
     # BEGIN.
     "magic": Field(1, 0, 32),
     "version": Field(2, 0, 32),
@@ -152,6 +172,24 @@ FIELDS = {
     "symbol_bits": Field(14, 4, 4),
     #: Largest valid coat index.
     "coats": Field(14, 8, 4),
+    #: The next layer decodes the same mask stream again (``mask_reuse``), or has the same parameters: they stay on chip.
+    "mask_keep": Field(14, 12, 1),
+    "mask_reuse": Field(14, 13, 1),
+    "parameter_keep": Field(14, 14, 1),
+    "parameter_reuse": Field(14, 15, 1),
+    #: Where the spreading of symbols over the `ans` table begins, in ANS_OFFSETS-ths of the table.
+    "ans_offset": Field(14, 16, 4),
+    #: Entries of coat indices 1 to 7 in the `ans` table; index 0 has the rest.
+    "frequency_1": Field(26, 0, 10),
+    "frequency_2": Field(26, 10, 10),
+    "frequency_3": Field(26, 20, 10),
+    "frequency_4": Field(27, 0, 10),
+    "frequency_5": Field(27, 10, 10),
+    "frequency_6": Field(27, 20, 10),
+    "frequency_7": Field(28, 0, 10),
+    #: Beats to fetch, checksums included; 0 with ``mask_reuse`` or ``parameter_reuse``.
+    "mask_beats": Field(29, 0, 28),
+    "parameter_beats": Field(30, 12, 20),
     "table_low": Field(15, 0, 32),
     "table_high": Field(16, 0, 32),
     # LAYER: requantisation.
@@ -170,6 +208,8 @@ FIELDS = {
     "pool_stride": Field(22, 4, 4),
     "pool_padding": Field(22, 8, 4),
     "pool_shift": Field(22, 12, 6),
+    #: Padding above the map; ``pool_padding`` is to the left. They differ where a layer computes a strip of its map.
+    "pool_row_padding": Field(22, 18, 4),
     "pool_height": Field(23, 0, 16),
     "pool_width": Field(23, 16, 16),
     "pool_multiplier": Field(24, 0, 18, signed=True),
@@ -180,8 +220,10 @@ FIELDS = {
 
 
 def pack(**values: int) -> bytes:
-    """One descriptor as its 128 bytes. Raises ValueError for a value its field cannot hold, KeyError for no field."""
+    """One descriptor as its 128 bytes, checksum included. Raises ValueError for a value its field cannot hold, KeyError
+    for no field."""
     words = [0] * WORDS
     for name, value in values.items():
         FIELDS[name].insert(name, value, words)
-    return b"".join(word.to_bytes(4, "little") for word in words)
+    content = b"".join(word.to_bytes(4, "little") for word in words[:-1])
+    return content + zlib.crc32(content).to_bytes(4, "little")
