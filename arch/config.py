@@ -113,7 +113,8 @@ class EngineConfig:
         require(9 * (self.parameter_channels - self.columns) >= self.burst_beats * self.bus_bytes, "parameter_channels",
                 "enough for a column tile and a burst")
         require(self.rounds in (13, 20), "rounds", "13 or 20")
-        require(256 <= self.watchdog_cycles < 1 << 32, "watchdog_cycles", "in 256..2^32-1")
+        # An `ans` table is built in 1,035 cycles in which nothing else may move.
+        require(2048 <= self.watchdog_cycles < 1 << 32, "watchdog_cycles", "in 2048..2^32-1")
 
     @property
     def macs_per_cycle(self) -> int:

@@ -64,15 +64,15 @@ def _check_fields(geometry: Geometry):
                            f"use a larger pool stride")
 
 
-def check(network: IntegerNetwork, layers: tuple[Geometry, ...], config: EngineConfig):
+def check(network: IntegerNetwork, layers: tuple[Geometry, ...], config: EngineConfig, batch: int):
     """Raise CompileError for the first thing in ``network`` that an engine of ``config`` does not have."""
     if network.rounds != config.rounds:
         raise CompileError(f"network {network.topology.name}: its random stream has {network.rounds} rounds, the "
                            f"engine's has {config.rounds}: use a configuration with rounds={network.rounds}")
     largest = (1 << FIELDS["wait_layers"].bits) - 1
-    if len(layers) > largest:
-        raise CompileError(f"network {network.topology.name}: {len(layers)} layers, a program has at most {largest}: "
-                           f"split the network")
+    if batch * len(layers) > largest:
+        raise CompileError(f"network {network.topology.name}: {batch} x {len(layers)} layers, a program has at most "
+                           f"{largest}: use a smaller batch")
     bounds = network.accumulator_bounds()
     for geometry, layer in zip(layers, network.layers):
         _check_fields(geometry)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from arch import descriptor
-from arch.config import EngineConfig
-from arch.counters import COUNTERS
+from arch.config import SEGMENT_BYTES, EngineConfig
 
 REGION_BYTES = 64
 """Every region of the memory image starts at a multiple of this, and of a beat."""
@@ -42,6 +43,19 @@ class ImageBuilder:
         return bytes(self._image)
 
 
+def segments(content: bytes, config: EngineConfig) -> bytes:
+    """``content`` in checked segments: as many bytes of it as leave room for a beat, then a beat with their CRC-32. The
+    last segment is as short as its content, padded to a beat, allows."""
+    beat = config.bus_bytes
+    size = SEGMENT_BYTES - beat
+    parts = bytearray()
+    for first in range(0, len(content), size):
+        part = content[first:first + size]
+        part += bytes(-len(part) % beat)
+        parts += part + zlib.crc32(part).to_bytes(4, "little").ljust(beat, b"\0")
+    return bytes(parts)
+
+
 def parameter_records(multiplier: np.ndarray, bias: np.ndarray) -> bytes:
     """One 9-byte record per channel: multiplier in bits 0..17, bias in bits 18..65."""
     records = bytearray()
@@ -53,11 +67,7 @@ def parameter_records(multiplier: np.ndarray, bias: np.ndarray) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPlan:
-    """How one layer runs, and where its tensor is.
-
-    The post-processor writes the layer's tensor to ``output_address`` and up, and nothing else. A maximum pool writes a
-    byte several times: the tensor is what the last write to every byte left, see :meth:`tensor`.
-    """
+    """How one layer of the network runs, and what its tensor is."""
 
     name: str
     #: Number of the layer.
@@ -66,22 +76,17 @@ class LayerPlan:
     pixel_tiles: int
     #: Pixels of a pixel tile; the last one holds the rest.
     tile_pixels: int
-    #: Bytes of the mask stream, in whole beats: what is fetched.
-    mask_bytes: int
-    #: Coded bits in it.
+    #: Coded bits of the mask stream.
     mask_bits: int
-    #: Bytes of the parameter records, in whole beats.
-    parameter_bytes: int
+    #: Multiply-accumulates of one image.
     macs: int
     weights: int
-    #: Beats of all passes: cycles of the array if nothing stalls.
+    #: Beats of all passes for one image: cycles of the array if nothing stalls.
     beats: int
-    #: Layers that must be complete before this one's first window is read.
-    wait_layers: int
-    input_address: int
-    residual_address: int | None
-    #: Byte address of the output in the activation memory.
-    output_address: int
+    #: LAYER operations for one image.
+    strips: int
+    #: Bytes that cross the memory interface in a run, by counter name.
+    bytes: dict[str, int]
     #: (height, width, channels).
     output_shape: tuple[int, int, int]
     #: Whether the output is 32-bit.
@@ -95,31 +100,64 @@ class LayerPlan:
 
     @property
     def output_bytes(self) -> int:
-        """Bytes of the output in the activation memory."""
+        """Bytes of the tensor of one image."""
         return int(np.prod(self.output_shape)) * self.output_type.itemsize
 
-    def tensor(self, content: bytes) -> np.ndarray:
-        """The output (height, width, channels) from the ``output_bytes`` bytes at ``output_address``."""
-        return np.frombuffer(bytes(content), self.output_type).reshape(self.output_shape)
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One LAYER operation: the rows ``first_row`` to ``first_row + rows - 1`` of a layer's tensor for one image.
+
+    The post-processor writes them to ``output_address`` and up in the activation memory, which wraps at its end, and
+    nothing else. A maximum pool writes a byte several times: what counts is the last time.
+    """
+
+    #: Index of its descriptor.
+    position: int
+    #: Index of the layer, and of the image in the batch.
+    layer: int
+    image: int
+    first_row: int
+    rows: int
+    output_address: int
+    output_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """One contiguous run of bytes that crosses the memory interface; those of a stream are in the engine's order."""
+
+    #: "program", "mask", "parameter", "load" or "store".
+    stream: str
+    address: int
+    #: Whole beats.
+    bytes: int
+    #: Index of the layer it is for; None for descriptors.
+    layer: int | None
+    image: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """A network compiled for one engine configuration: one run computes one image."""
+    """A network compiled for one engine configuration: one run computes ``batch`` images."""
 
     config: EngineConfig
+    batch: int
     #: The memory image, from address 0; its input region holds zeros.
     image: bytes
     program_address: int
     input_address: int
-    #: Bytes of the input region, in whole beats.
+    #: Bytes of the input region, every image in whole beats.
     input_bytes: int
-    #: (height, width, channels) of the image.
+    #: (height, width, channels) of an image.
     input_shape: tuple[int, int, int]
     output_address: int
-    #: Bytes of the output region, in whole beats.
+    #: Bytes of the output region, every image's tensor in whole beats.
     output_bytes: int
     layers: tuple[LayerPlan, ...]
+    #: In program order.
+    operations: tuple[Operation, ...]
+    transfers: tuple[Transfer, ...]
     #: Number of descriptors.
     descriptors: int
     #: Cycles from start to done as the scheduler's model sees them: memory without latency, no bank conflicts.
@@ -127,8 +165,8 @@ class Program:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one image."""
-        return sum(layer.macs for layer in self.layers)
+        """Multiply-accumulates of a run."""
+        return self.batch * sum(layer.macs for layer in self.layers)
 
     @property
     def predicted_utilisation(self) -> float:
@@ -138,22 +176,22 @@ class Program:
     @property
     def predicted(self) -> dict[str, int]:
         """Bytes that cross the memory interface in one run, by counter name."""
-        moved = {
-            "program_bytes": self.descriptors * descriptor.BYTES,
-            "mask_bytes": sum(layer.mask_bytes for layer in self.layers),
-            "parameter_bytes": sum(layer.parameter_bytes for layer in self.layers),
-            "load_bytes": self.input_bytes,
-            "store_bytes": self.output_bytes,
-        }
-        return {name: moved[name] for name in COUNTERS if name in moved}
+        moved = Counter()
+        for transfer in self.transfers:
+            moved[f"{transfer.stream}_bytes"] += transfer.bytes
+        return dict(moved)
 
-    def pack_input(self, image: np.ndarray) -> bytes:
-        """Content of the input region for one image, int8 (height, width, channels). Raises ValueError for another."""
-        if image.dtype != np.int8 or image.shape != self.input_shape:
-            raise ValueError(f"image must be int8 of shape {self.input_shape}, not {image.dtype} {image.shape}")
-        return image.tobytes().ljust(self.input_bytes, b"\0")
+    def pack_input(self, images: np.ndarray) -> bytes:
+        """Content of the input region for int8 ``images`` (batch, height, width, channels). Raises ValueError for others."""
+        shape = (self.batch, *self.input_shape)
+        if images.dtype != np.int8 or images.shape != shape:
+            raise ValueError(f"images must be int8 of shape {shape}, not {images.dtype} {images.shape}")
+        size = self.input_bytes // self.batch
+        return b"".join(image.tobytes().ljust(size, b"\0") for image in images)
 
     def unpack_output(self, content: bytes) -> np.ndarray:
-        """The last layer's tensor (height, width, channels), int8 or int32, from the content of the output region."""
+        """The last layer's tensors (batch, height, width, channels), int8 or int32, from the output region's content."""
         last = self.layers[-1]
-        return last.tensor(content[:last.output_bytes])
+        size = self.output_bytes // self.batch
+        return np.stack([np.frombuffer(content[first:first + last.output_bytes], last.output_type)
+                         .reshape(last.output_shape) for first in range(0, self.output_bytes, size)])

@@ -1,16 +1,37 @@
 """Bit-stream codes of coat indices and stored weights, and the sizes they are measured against.
 
 A layer's symbols follow one another in canonical order as one bit stream, low bit first, padded with zero bits to a
-byte. Source: docs/specification.md, "Coat index and its codes".
+byte; those of code `ans` are on several lanes. Source: docs/specification.md, "Coat index and its codes".
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-CODES = ("raw", "unary", "stored")
+from arch.config import ANS_BITS, ANS_OFFSETS, MASK_WORD_BITS, MAX_COATS
+from golden import ans
+from golden.lanes import interleave
 
-MAX_COATS = 7
+COAT_CODES = ("raw", "unary", "ans")
+"""Codes of coat indices."""
+
+CODES = (*COAT_CODES, "stored")
+
+MAX_LANES = 256
+"""Most lanes of an `ans` layer in a packed file."""
+
+LANE_BITS = 18
+"""What a lane adds to an `ans` layer in a packed file: its first state and the padding of its last word."""
+
+_LANE_SHARE = .004
+"""What all lanes may add to a layer, as a share of its entropy."""
+
+_STEPS = 1 << 17
+"""Most symbols of a lane, wherever more lanes can help it: files of nearly empty layers would be slow to read."""
 
 
 class CodeError(ValueError):
@@ -38,39 +59,148 @@ def _check_symbols(symbols: np.ndarray, low: int, high: int, what: str) -> None:
         raise CodeError(f"symbol {position}: {what} must be in {low}..{high}, not {int(symbols[position])}")
 
 
-def encode(symbols: np.ndarray, code: str, *, coats: int = 0, width: int = 0) -> tuple[bytes, int]:
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """How a layer's symbols are coded: coat indices 0..``coats`` (raw, unary, ans) or signed weights of ``width`` bits.
+
+    ``frequencies``, ``offset`` and ``lanes`` belong to code "ans". Raises CodeError for what is none.
+    """
+
+    code: str
+    coats: int = 0
+    width: int = 0
+    frequencies: tuple[int, ...] = ()
+    offset: int = 0
+    lanes: int = 1
+
+    def __post_init__(self):
+        _check(self.code, self.coats, self.width)
+        if self.code != "ans":
+            return
+        if not ans.valid_frequencies(self.frequencies, self.coats + 1):
+            raise CodeError(f"frequencies must be {ans.frequencies_text(self.coats)}, not {self.frequencies!r}")
+        if not ans.valid_offset(self.offset):
+            raise CodeError(f"offset must be in 0..{ANS_OFFSETS - 1}, not {self.offset!r}")
+        if type(self.lanes) is not int or self.lanes not in (1 << power for power in range(MAX_LANES.bit_length())):
+            raise CodeError(f"lanes must be a power of two up to {MAX_LANES}, not {self.lanes!r}")
+
+
+def encode(symbols: np.ndarray, code: str, **parameters) -> tuple[bytes, int]:
     """The coded bytes of ``symbols`` in memory order, and how many bits of them count.
 
-    ``symbols`` are coat indices 0..``coats`` (raw, unary) or signed weights of ``width`` bits (stored).
+    ``parameters`` are those of the code's :class:`Format`.
     """
-    _check(code, coats, width)
-    symbols = np.ascontiguousarray(symbols).ravel()
-    if code == "stored":
-        limit = 1 << width - 1
+    return encode_layers([(symbols, Format(code=code, **parameters))])[0]
+
+
+def encode_layers(layers: Sequence[tuple[np.ndarray, Format]]) -> list[tuple[bytes, int]]:
+    """:func:`encode` of many layers, which for code "ans" is much faster than one after another."""
+    layers = [(np.ascontiguousarray(symbols).ravel(), form) for symbols, form in layers]
+    streams = _encode_ans([(symbols, form) for symbols, form in layers if form.code == "ans"])
+    return [next(streams) if form.code == "ans" else _encode_bits(symbols, form) for symbols, form in layers]
+
+
+def _encode_bits(symbols: np.ndarray, form: Format) -> tuple[bytes, int]:
+    if form.code == "stored":
+        limit = 1 << form.width - 1
         _check_symbols(symbols, -limit, limit - 1, "weight")
-        bits = _fixed_bits(symbols.astype(np.int8).view(np.uint8), width)
+        bits = _fixed_bits(symbols.astype(np.int8).view(np.uint8), form.width)
     else:
-        _check_symbols(symbols, 0, coats, "coat index")
+        _check_symbols(symbols, 0, form.coats, "coat index")
         symbols = symbols.astype(np.uint8, copy=False)
-        bits = _fixed_bits(symbols, raw_width(coats)) if code == "raw" else _unary_bits(symbols, coats)
+        raw = form.code == "raw"
+        bits = _fixed_bits(symbols, raw_width(form.coats)) if raw else _unary_bits(symbols, form.coats)
     return np.packbits(bits, bitorder="little").tobytes(), bits.size
 
 
-def decode(data: bytes, bits: int, count: int, code: str, *, coats: int = 0, width: int = 0) -> np.ndarray:
-    """The ``count`` symbols that the first ``bits`` bits of ``data`` hold: uint8 (raw, unary) or int8 (stored).
+def _encode_ans(layers: Sequence[tuple[np.ndarray, Format]]):
+    """Bytes and bits of every layer in turn."""
+    steps = []
+    for symbols, form in layers:
+        _check_symbols(symbols, 0, form.coats, "coat index")
+        if not symbols.size:
+            raise CodeError("code 'ans' needs at least one symbol")
+        without = np.equal(form.frequencies, 0)[symbols]
+        if without.any():
+            position = int(np.argmax(without))
+            raise CodeError(f"symbol {position}: the frequency of coat index {symbols[position]} must not be 0")
+        lanes = min(form.lanes, symbols.size)
+        rows = np.full((-(-symbols.size // lanes), lanes), ans.HOLE, np.uint8)
+        rows.ravel()[:symbols.size] = symbols
+        steps.append(ans.Steps(rows, form.frequencies, form.offset))
+    for coded in ans.encode(steps):
+        words = interleave(coded.values, coded.lengths, np.arange(coded.first.size), coded.head).words
+        yield words.astype("<u2").tobytes(), MASK_WORD_BITS * words.size
 
-    Raises CodeError unless ``data`` is exactly what :func:`encode` would have made of them.
+
+def decode(data: bytes, bits: int, count: int, code: str, **parameters) -> np.ndarray:
+    """The ``count`` symbols that the first ``bits`` bits of ``data`` hold: coat indices uint8, stored weights int8.
+
+    ``parameters`` are those of the code's :class:`Format`. Raises CodeError unless ``data`` is exactly what
+    :func:`encode` would have made of the symbols; with code "ans", what any encoder may have made of them.
     """
-    _check(code, coats, width)
-    if len(data) != -(-bits // 8):
-        raise CodeError(f"bit stream must have {-(-bits // 8)} bytes for its {bits} bits, not {len(data)}")
-    stream = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+    symbols = decode_layers([Coded(data, bits, count, Format(code=code, **parameters))])[0]
+    if isinstance(symbols, CodeError):
+        raise symbols
+    return symbols
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A layer to decode: ``count`` symbols in the first ``bits`` bits of ``data``."""
+
+    data: bytes
+    bits: int
+    count: int
+    form: Format
+
+
+def decode_layers(layers: Sequence[Coded]) -> list[np.ndarray | CodeError]:
+    """:func:`decode` of many layers, which for code "ans" is much faster than one after another.
+
+    Where that would raise, a layer's result is the error.
+    """
+    results, streams = [], {}
+    for index, layer in enumerate(layers):
+        try:
+            if layer.form.code == "ans":
+                streams[index] = _ans_stream(layer)
+                results.append(None)
+            else:
+                results.append(_decode_bits(layer))
+        except CodeError as error:
+            results.append(error)
+    for index, decoded in zip(streams, ans.decode(list(streams.values()))):
+        results[index] = decoded.symbols if decoded.fault is None else CodeError(f"bit stream: {decoded.fault}")
+    return results
+
+
+def _check_size(layer: Coded) -> None:
+    size = -(-layer.bits // 8)
+    if len(layer.data) != size:
+        raise CodeError(f"bit stream must have {size} bytes for its {layer.bits} bits, not {len(layer.data)}")
+
+
+def _ans_stream(layer: Coded) -> ans.Stream:
+    _check_size(layer)
+    if layer.count < 1:
+        raise CodeError("code 'ans' needs at least one symbol")
+    if layer.bits % MASK_WORD_BITS:
+        raise CodeError(f"bit stream must be whole words of {MASK_WORD_BITS} bits, not {layer.bits} bits")
+    form = layer.form
+    return ans.Stream(np.frombuffer(layer.data, "<u2"), layer.count, form.lanes, form.frequencies, form.offset)
+
+
+def _decode_bits(layer: Coded) -> np.ndarray:
+    _check_size(layer)
+    bits, count, code, coats = layer.bits, layer.count, layer.form.code, layer.form.coats
+    stream = np.unpackbits(np.frombuffer(layer.data, np.uint8), bitorder="little")
     if stream[bits:].any():
         raise CodeError(f"bit {bits + int(np.argmax(stream[bits:]))} of the bit stream must be zero: it is padding")
     stream = stream[:bits]
     if code == "unary":
         return _unary_symbols(stream, count, coats)
-    fixed = width if code == "stored" else raw_width(coats)
+    fixed = layer.form.width if code == "stored" else raw_width(coats)
     if bits != count * fixed:
         raise CodeError(f"bit stream must have {count * fixed} bits for {count} symbols of {fixed}, not {bits}")
     symbols = np.packbits(stream.reshape(count, fixed), axis=1, bitorder="little").ravel()
@@ -109,19 +239,37 @@ def _unary_symbols(stream: np.ndarray, count: int, coats: int) -> np.ndarray:
     return symbols
 
 
+def ans_lanes(counts) -> int:
+    """Lanes on which a packed file has coat indices with the histogram ``counts``: more are faster, but cost more."""
+    wanted = max(shannon_bits(counts) * _LANE_SHARE / LANE_BITS, 1)
+    needed = math.ceil(sum(map(int, counts)) / _STEPS)
+    return min(MAX_LANES, max(1 << math.floor(math.log2(wanted)), 1 << (needed - 1).bit_length()))
+
+
 def coded_bits(counts, code: str) -> int:
-    """Bits that coat indices with the histogram ``counts`` (of 0, 1, .., N) take in code "raw" or "unary"."""
+    """Bits that coat indices with the histogram ``counts`` (of 0, 1, .., N) take in ``code``, one of COAT_CODES.
+
+    For code "ans", which depends on the indices' order as well, it is what to expect in a packed file.
+    """
     counts = np.asarray(counts, np.int64)
     coats = len(counts) - 1
     _check(code, coats, 0)
+    if code == "ans":
+        return math.ceil(ans.expected_bits(counts)) + LANE_BITS * ans_lanes(counts)
     if code == "raw":
         return int(counts.sum()) * raw_width(coats)
     return int(counts @ np.minimum(np.arange(coats + 1) + 1, coats))
 
 
 def best_code(counts) -> str:
-    """The smaller of "raw" and "unary" for coat indices with the histogram ``counts``; "raw" if they are equal."""
-    return min(("raw", "unary"), key=lambda code: coded_bits(counts, code))
+    """The code, of COAT_CODES, that is the smallest for coat indices with the histogram ``counts``; the first of
+    several."""
+    return min(COAT_CODES, key=lambda code: coded_bits(counts, code))
+
+
+def symbol_bits(code: str, coats: int) -> int:
+    """Width of a raw coat index or an `ans` state; for "unary", the number of coats."""
+    return {"raw": raw_width(coats), "unary": coats, "ans": ANS_BITS}[code]
 
 
 def shannon_bits(counts) -> float:

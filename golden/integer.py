@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from golden import arithmetic, stream
-from golden.codes import CODES, MAX_COATS
+from arch.config import ANS_OFFSETS, MAX_COATS
+from golden import ans, arithmetic, stream
+from golden.codes import CODES, symbol_bits
 from golden.topology import IMAGE, Layer, Topology
 
 MULTIPLIER_BITS = 18
@@ -55,10 +56,11 @@ def weight_sums(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class IntegerLayer:
     """A layer in integers.
 
-    Exactly one of ``indices`` (uint8 coat indices, for code "raw" or "unary") and ``stored`` (int8 weights) is given,
-    of shape (out, ky, kx, c). ``symbol_bits`` is the width of a raw index or a stored weight, the number of coats for
-    "unary". ``multiplier`` int32 and ``bias`` int64 have one entry per output channel. ``low`` is the lower clamp.
-    ``densities`` are the kept fractions asked for, ``kept`` the weights with index >= 1, >= 2, ...
+    Exactly one of ``indices`` (uint8 coat indices, for code "raw", "unary" or "ans") and ``stored`` (int8 weights) is
+    given, of shape (out, ky, kx, c). ``symbol_bits`` is the width of a raw index, a stored weight or an `ans` state,
+    the number of coats for "unary". ``multiplier`` int32 and ``bias`` int64 have one entry per output channel. ``low``
+    is the lower clamp. ``densities`` are the kept fractions asked for, ``kept`` the weights with index >= 1, >= 2, ...
+    ``frequencies`` (of index 0, 1, .., N) and ``offset`` define the table of code "ans"; other codes have none.
     """
 
     layer: Layer
@@ -78,6 +80,8 @@ class IntegerLayer:
     pool_shift: int = 0
     densities: tuple[float, ...] = ()
     kept: tuple[int, ...] = ()
+    frequencies: tuple[int, ...] = ()
+    offset: int = 0
 
     def __post_init__(self):
         self._check_fields()
@@ -113,6 +117,9 @@ class IntegerLayer:
 
     def _check_symbols(self):
         self._require(self.code in CODES, "code", f"one of {CODES}", repr(self.code))
+        if self.code != "ans":
+            self._require(self.frequencies == (), "frequencies", f"empty for code {self.code!r}", self.frequencies)
+            self._require(self.offset == 0, "offset", f"0 for code {self.code!r}", self.offset)
         stored = self.code == "stored"
         field, other, dtype = ("stored", "indices", np.int8) if stored else ("indices", "stored", np.uint8)
         symbols, layer = getattr(self, field), self.layer
@@ -129,9 +136,20 @@ class IntegerLayer:
         coats = self.coats
         valid = 1 <= coats <= MAX_COATS and all(type(entry) is int and -127 <= entry <= 127 for entry in self.table)
         self._require(valid, "table", f"2 to {MAX_COATS + 1} integers in -127..127", self.table)
-        bits = coats if self.code == "unary" else coats.bit_length()
+        bits = symbol_bits(self.code, coats)
         self._require(self.symbol_bits == bits, "symbol_bits", f"{bits} for {coats} coats", repr(self.symbol_bits))
         self._require_range(symbols, 0, coats, field)
+        if self.code == "ans":
+            self._check_table()
+
+    def _check_table(self):
+        self._require(ans.valid_frequencies(self.frequencies, self.coats + 1), "frequencies",
+                      ans.frequencies_text(self.coats), self.frequencies)
+        counts = np.bincount(self.indices.ravel(), minlength=self.coats + 1)
+        self._require(all(frequency for frequency, count in zip(self.frequencies, counts) if count),
+                      "frequencies", "at least 1 for every coat index that occurs", self.frequencies)
+        self._require(ans.valid_offset(self.offset), "offset", f"an integer in 0..{ANS_OFFSETS - 1}",
+                      repr(self.offset))
 
     @property
     def pad_value(self) -> int:

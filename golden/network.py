@@ -6,6 +6,8 @@ model then reads the pixels themselves (stored as pixel - 128) and zero padding 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -46,11 +48,13 @@ class SupermaskNetwork(nn.Module):
 
     ``densities`` are the kept fractions of the coats, or None for the dense baseline. ``seed`` is the model's 64-bit
     seed (of the signs, not of the scores); layers take their signs from the stream they name. ``generator`` draws the
-    initial scores or dense weights. ``layers`` maps a layer's name to its :class:`NetworkLayer`.
+    initial scores or dense weights; ``convolution``, if given, makes the layers' modules instead. ``layers`` maps a
+    layer's name to its :class:`NetworkLayer`.
     """
 
     def __init__(self, topology: Topology, *, densities=None, seed: int = 0, convention: str = "released",
-                 rounds: int = 13, generator: torch.Generator | None = None):
+                 rounds: int = 13, generator: torch.Generator | None = None,
+                 convolution: Callable[[Layer], nn.Module] | None = None):
         super().__init__()
         self.topology = topology
         self.densities = None if densities is None else check_densities(densities)
@@ -59,7 +63,9 @@ class SupermaskNetwork(nn.Module):
         self.rounds = rounds
         modules = []
         for layer in topology.layers:
-            if self.densities is None:
+            if convolution is not None:
+                conv = convolution(layer)
+            elif self.densities is None:
                 conv = DenseConv2d(layer, generator=generator)
             else:
                 conv = SupermaskConv2d(layer, densities=self.densities, seed=seed, convention=convention,

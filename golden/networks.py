@@ -81,3 +81,35 @@ def fashion(width: int = 32) -> Topology:
     """The bundled network: three residual stages over a pooled 5x5 stem, for 28x28 grey images and ten classes."""
     return resnet(blocks=(1, 1, 1), width=width, input_shape=(1, 28, 28), classes=10, stem_kernel=5,
                   stem_pool=Pool(kind="max", kernel=2, stride=2), name="fashion")
+
+
+_BLOCKS = {
+    "resnet18": {"blocks": (2, 2, 2, 2)},
+    "resnet34": {"blocks": (3, 4, 6, 3)},
+    "resnet50": {"blocks": (3, 4, 6, 3), "bottleneck": True},
+    "resnet101": {"blocks": (3, 4, 23, 3), "bottleneck": True},
+    "wide-resnet50": {"blocks": (3, 4, 6, 3), "bottleneck": True, "width_factor": 2},
+}
+
+_SHAPES = {
+    "": {"input_shape": (3, 224, 224), "classes": 1000, "stem_kernel": 7, "stem_stride": 2,
+         "stem_pool": Pool(kind="max", kernel=3, stride=2, padding=1)},
+    "-cifar": {"input_shape": (3, 32, 32), "classes": 10},
+}
+
+NETWORKS = (*(name + suffix for suffix in _SHAPES for name in _BLOCKS), "fashion")
+"""Networks by name: ImageNet's shape (224x224, 1000 classes), CIFAR's with "-cifar" (32x32, 10 classes), and the
+bundled "fashion". The names are also the topologies'."""
+
+
+def network_topology(name: str) -> Topology:
+    """The topology of one of :data:`NETWORKS`; ValueError for another name.
+
+    Where a bottleneck block strides, its 3x3 convolution does.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {name!r}")
+    if name == "fashion":
+        return fashion()
+    base = name.removesuffix("-cifar")
+    return resnet(**_BLOCKS[base], **_SHAPES[name.removeprefix(base)], width=64, name=name)

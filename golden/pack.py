@@ -12,6 +12,7 @@ from golden.checkpoint import CheckpointError
 from golden.evaluate import accuracy
 from golden.integer import IntegerNetwork
 from golden.quantise import quantise
+from golden.recode import recode
 from golden.trained import load_network
 
 CALIBRATION_IMAGES = 512
@@ -34,12 +35,14 @@ def pack(checkpoint_dir: Path, calibration: np.ndarray, *, data_set: str) -> Int
     return quantise(network, calibration[:CALIBRATION_IMAGES], provenance=provenance)
 
 
-def pack_measured(checkpoint_dir: Path, path: Path, data: Path, *, progress: bool = False) -> IntegerNetwork:
+def pack_measured(checkpoint_dir: Path, path: Path, data: Path, *, code: str = "best",
+                  progress: bool = False) -> IntegerNetwork:
     """Pack a checkpoint folder into ``path``, with the integer network's own accuracy in its provenance.
 
-    ``data`` is an IDX folder: its training images calibrate, its whole test split gives ``integer_accuracy``.
+    ``data`` is an IDX folder: its training images calibrate, its whole test split gives ``integer_accuracy``. ``code``
+    is that of all coat indices, one of :data:`golden.recode.CHOICES`.
     """
-    network = pack(checkpoint_dir, datasets.load(data, "train").images, data_set=data.name)
+    network = recode(pack(checkpoint_dir, datasets.load(data, "train").images, data_set=data.name), code)
     test = datasets.load(data, "test")
     measured = {"integer_accuracy": accuracy(network, test, progress=progress), "test_images": len(test.labels)}
     network = dataclasses.replace(network, provenance={**network.provenance, **measured})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,10 @@ from golden.integer import IntegerLayer, IntegerNetwork, kept_counts
 from golden.topology import Layer, Topology
 
 FORMAT = "topcoat"
-VERSION = 1
+VERSION = 2
+
+READ_VERSIONS = (1, 2)
+"""Versions that can be read. Version 1 has no code "ans"."""
 
 MASKS, MULTIPLIERS, BIASES = "masks.0", "multipliers.0", "biases.0"
 
@@ -30,6 +34,9 @@ _TYPES = {MASKS: ("U8", np.uint8), MULTIPLIERS: ("I32", np.int32), BIASES: ("I64
 #: Fields that are stored as they stand in :class:`~golden.integer.IntegerLayer`.
 _FIELDS = ("table", "code", "densities", "offset_input", "offset_output", "low", "shift", "residual_multiplier",
            "pool_multiplier", "pool_shift")
+
+#: More of them, for code "ans" alone.
+_ANS_FIELDS = ("frequencies", "offset")
 
 
 class CoatError(ValueError):
@@ -52,8 +59,19 @@ def digest(description: str, tensors: dict[str, tuple[str, tuple[int, ...], byte
     return sha256.hexdigest()
 
 
-def _symbol_size(layer: IntegerLayer) -> dict[str, int]:
-    return {"width": layer.symbol_bits} if layer.code == "stored" else {"coats": layer.coats}
+def _symbols(layer: IntegerLayer) -> np.ndarray:
+    return layer.stored if layer.code == "stored" else layer.indices
+
+
+def _format(layer: IntegerLayer) -> codes.Format:
+    """How the file has the layer's symbols."""
+    if layer.code == "stored":
+        return codes.Format(code=layer.code, width=layer.symbol_bits)
+    if layer.code != "ans":
+        return codes.Format(code=layer.code, coats=layer.coats)
+    counts = np.bincount(layer.indices.ravel(), minlength=layer.coats + 1)
+    return codes.Format(code=layer.code, coats=layer.coats, frequencies=layer.frequencies, offset=layer.offset,
+                        lanes=codes.ans_lanes(counts))
 
 
 def _kept(layer: IntegerLayer) -> tuple[int, ...]:
@@ -61,12 +79,15 @@ def _kept(layer: IntegerLayer) -> tuple[int, ...]:
 
 
 def _serialise(network: IntegerNetwork) -> bytes:
-    entries, masks = [], []
-    for layer in network.layers:
-        symbols = layer.stored if layer.code == "stored" else layer.indices
-        data, bits = codes.encode(symbols, layer.code, **_symbol_size(layer))
-        masks.append(data)
-        entries.append({**{name: getattr(layer, name) for name in _FIELDS}, "coded_bits": bits, "kept": _kept(layer),
+    formats = [_format(layer) for layer in network.layers]
+    coded = codes.encode_layers([(_symbols(layer), form) for layer, form in zip(network.layers, formats)])
+    masks = [data for data, _ in coded]
+    entries = []
+    for layer, form, (data, bits) in zip(network.layers, formats, coded):
+        fields = {name: getattr(layer, name) for name in _FIELDS}
+        if layer.code == "ans":
+            fields |= {**{name: getattr(layer, name) for name in _ANS_FIELDS}, "lanes": form.lanes}
+        entries.append({**fields, "coded_bits": bits, "kept": _kept(layer),
                         "mask_sha256": hashlib.sha256(data).hexdigest()})
     # A field that is what it was in the layer before is left out: small networks have more description than masks.
     entries = [{name: value for name, value in entry.items() if name not in previous or previous[name] != value}
@@ -146,27 +167,56 @@ def _read(path: Path) -> _Content:
             raise ValueError(f"format {description['format']!r}")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CoatError(f"{path} is not a packed model ({_what(error)}): name a file that `pack` wrote") from error
-    if version != VERSION:
-        raise CoatError(f"{path} has format version {version!r}, this program reads {VERSION}: "
-                        "update topcoat or pack the model again")
+    if version not in READ_VERSIONS:
+        raise CoatError(f"{path} has format version {version!r}, this program reads "
+                        f"{' and '.join(map(str, READ_VERSIONS))}: update topcoat or pack the model again")
     return _Content(description, arrays, path.stat().st_size)
 
 
-def _layer(shape: Layer, entry: dict, data: bytes, multiplier: np.ndarray, bias: np.ndarray) -> IntegerLayer:
-    fields = {name: tuple(entry[name]) if isinstance(entry[name], list) else entry[name] for name in _FIELDS}
-    code, bits, kept = fields["code"], entry["coded_bits"], tuple(entry["kept"])
+def _fields(entry: dict, names: tuple[str, ...]) -> dict:
+    return {name: tuple(entry[name]) if isinstance(entry[name], list) else entry[name] for name in names}
+
+
+def _coded(shape: Layer, entry: dict, data: bytes, version: int) -> codes.Coded:
+    """What there is to decode of a layer."""
+    code, bits = entry["code"], entry["coded_bits"]
     if hashlib.sha256(data).hexdigest() != entry["mask_sha256"]:
         raise ValueError("mask_sha256 does not match its mask")
-    stored = code == "stored"
-    coats, width = len(fields["table"]) - 1, bits // shape.weights
-    symbols = codes.decode(data, bits, shape.weights, code, coats=coats, width=width)
+    parameters = {"code": code}
+    if code == "stored":
+        parameters["width"] = bits // shape.weights
+    else:
+        parameters["coats"] = len(entry["table"]) - 1
+    if code == "ans":
+        if version == 1:
+            raise ValueError("code 'ans' must not be in a file of format version 1")
+        parameters |= _fields(entry, (*_ANS_FIELDS, "lanes"))
+    return codes.Coded(data, bits, shape.weights, codes.Format(**parameters))
+
+
+def _layer(shape: Layer, entry: dict, coded: codes.Coded, symbols: np.ndarray | codes.CodeError,
+           multiplier: np.ndarray, bias: np.ndarray) -> IntegerLayer:
+    if isinstance(symbols, codes.CodeError):
+        raise symbols
+    form, kept = coded.form, tuple(entry["kept"])
+    stored = form.code == "stored"
     symbols = symbols.reshape(shape.out_channels, shape.kernel, shape.kernel, shape.in_channels)
     layer = IntegerLayer(layer=shape, indices=None if stored else symbols, stored=symbols if stored else None,
-                         symbol_bits=width if stored else codes.raw_width(coats) if code == "raw" else coats,
-                         multiplier=multiplier, bias=bias, kept=kept, **fields)
+                         symbol_bits=form.width if stored else codes.symbol_bits(form.code, form.coats),
+                         multiplier=multiplier, bias=bias, kept=kept, **_fields(entry, _FIELDS),
+                         **(_fields(entry, _ANS_FIELDS) if form.code == "ans" else {}))
     if kept != _kept(layer):
         raise ValueError(f"kept must be {_kept(layer)} for its mask, not {kept}")
     return layer
+
+
+@contextmanager
+def _named(shape: Layer):
+    """Errors within say that they are about the layer."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"layer {shape.name}: {_what(error)}") from error
 
 
 def _network(content: _Content) -> IntegerNetwork:
@@ -183,15 +233,18 @@ def _network(content: _Content) -> IntegerNetwork:
     for name, expected in ((MASKS, sum(sizes)), (MULTIPLIERS, sum(channels)), (BIASES, sum(channels))):
         if len(tensors[name]) != expected:
             raise ValueError(f"{name} must have {expected} entries, not {len(tensors[name])}")
-    layers, mask, channel = [], 0, 0
+    coded, mask = [], 0
     for shape, entry, size in zip(topology.layers, entries, sizes, strict=True):
+        with _named(shape):
+            coded.append(_coded(shape, entry, tensors[MASKS][mask:mask + size].tobytes(), description["version"]))
+        mask += size
+    layers, channel = [], 0
+    for shape, entry, mask, symbols in zip(topology.layers, entries, coded, codes.decode_layers(coded)):
         channels = slice(channel, channel + shape.out_channels)
-        try:
-            layers.append(_layer(shape, entry, tensors[MASKS][mask:mask + size].tobytes(),
-                                 tensors[MULTIPLIERS][channels], tensors[BIASES][channels]))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"layer {shape.name}: {_what(error)}") from error
-        mask, channel = mask + size, channels.stop
+        with _named(shape):
+            layers.append(_layer(shape, entry, mask, symbols, tensors[MULTIPLIERS][channels],
+                                 tensors[BIASES][channels]))
+        channel = channels.stop
     return IntegerNetwork(topology, description["seed"], description["rounds"], tuple(layers),
                           description["convention"], description["provenance"])
 
@@ -217,19 +270,19 @@ def inspect(path: Path) -> dict:
     """Where every byte of a packed file goes, and what the same network takes in other forms. Plain JSON values.
 
     ``parts`` are the file's bytes by kind, the description and the container's own under "header"; ``densities`` the
-    fractions really kept. Raises like :func:`load`.
+    fractions really kept; ``lanes`` those of code "ans", else None. Raises like :func:`load`.
     """
     content, network = _load(path)
     parts = {name.split(".")[0]: content.tensors[name].nbytes for name in (MASKS, MULTIPLIERS, BIASES)}
     payload = sum(parts.values())
     layers = []
     for layer, entry in zip(network.layers, content.entries()):
-        symbols = layer.stored if layer.code == "stored" else layer.indices
-        counts = np.bincount(symbols.view(np.uint8).ravel())
+        counts = np.bincount(_symbols(layer).view(np.uint8).ravel())
         shape = layer.layer
         layers.append({
             "name": shape.name, "weights": shape.weights, "densities": [kept / shape.weights for kept in layer.kept],
-            "code": layer.code, "coded_bits": entry["coded_bits"], "shannon_bits": codes.shannon_bits(counts),
+            "code": layer.code, "lanes": entry["lanes"] if layer.code == "ans" else None,
+            "coded_bits": entry["coded_bits"], "shannon_bits": codes.shannon_bits(counts),
             "paper_bits": codes.paper_bits(shape.weights, layer.densities, shape.out_channels * shape.normalised)})
     weights = sum(layer["weights"] for layer in layers)
     return {

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from golden import codes
 from golden.integer import (MAX_SHIFT, MULTIPLIER_BITS, IntegerLayer, IntegerNetwork, canonical_signs, kept_counts,
                             signed_range, weight_sums)
 from golden.network import NetworkLayer, SupermaskNetwork, apply_pool
+from golden.recode import code_fields
 from golden.topology import IMAGE, Layer
 
 STORED_WIDTH = 8
@@ -114,11 +114,9 @@ def _supermask_weights(module: NetworkLayer, network: SupermaskNetwork) -> _Weig
     conv = module.conv
     indices = np.ascontiguousarray(conv.coat_indices().transpose(0, 2, 3, 1))
     coats = len(conv.densities)
-    code = codes.best_code(np.bincount(indices.ravel(), minlength=coats + 1))
     fields = {
-        "code": code, "indices": indices, "stored": None, "table": tuple(range(coats + 1)),
-        "symbol_bits": codes.raw_width(coats) if code == "raw" else coats, "densities": conv.densities,
-        "kept": kept_counts(indices, coats),
+        "indices": indices, "stored": None, "table": tuple(range(coats + 1)), "densities": conv.densities,
+        "kept": kept_counts(indices, coats), **code_fields(indices, coats),
     }
     signs = canonical_signs(module.layer, network.seed, network.rounds)
     return _Weights(signs * indices.view(np.int8), np.full(len(indices), conv.scale), fields)
@@ -210,7 +208,7 @@ def _layer(module: NetworkLayer, network: SupermaskNetwork, scales: dict[str, Sc
 def quantise(network: SupermaskNetwork, images: np.ndarray, *, provenance: dict | None = None) -> IntegerNetwork:
     """The integer network of ``network`` (in evaluation mode), calibrated with ``images``, uint8 (n, c, h, w).
 
-    Supermask layers get the exact coat indices of their scores and the smaller of the raw and unary codes; a dense
+    Supermask layers get the exact coat indices of their scores, in the smallest code of each; a dense
     network's weights are stored in 8 bits with a step per output channel. A few hundred images are enough.
     """
     scales = calibrate(network, images)

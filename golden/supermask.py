@@ -8,6 +8,7 @@ density is always the kept fraction. Source: docs/specification.md, "Coat index"
 from __future__ import annotations
 
 import math
+import statistics
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ MAX_COATS = 7
 RELEASED_DENSITIES = (.3, .0788, .0315)
 """Kept fractions of the released three-coat ResNet-50 (it removes .7, .9212 and .9685)."""
 
+SCHEDULES = ("uniform", "linear", "released")
+"""How the densities of further coats follow from the first one, see :func:`schedule_densities`."""
+
 CONVENTIONS = ("released", "edge-popup")
 """How many of n weights a density keeps, see :func:`kept_count`."""
 
@@ -29,6 +33,36 @@ CONVENTIONS = ("released", "edge-popup")
 def uniform_densities(first: float, coats: int) -> tuple[float, ...]:
     """The "uniform" schedule: equal steps from ``first`` towards 0, so k_n = first * (coats + 1 - n) / coats."""
     return check_densities(tuple(first * (coats - n) / coats for n in range(coats)))
+
+
+def linear_densities(first: float, coats: int) -> tuple[float, ...]:
+    """The "linear" schedule: thresholds at equal steps from the first one towards the largest |score|.
+
+    The paper does not define it further. Here scores are normal, and what one weight in a million passes stands for the
+    largest |score|, so that every layer has the same densities.
+    """
+    check_densities((first,))
+    normal = statistics.NormalDist()
+    lowest, largest = (normal.inv_cdf(1 - density / 2) for density in (first, 1e-6))
+    thresholds = (lowest + (largest - lowest) * coat / coats for coat in range(1, coats))
+    return check_densities((first, *(2 * normal.cdf(-threshold) for threshold in thresholds)))
+
+
+def schedule_densities(schedule: str, first: float, coats: int) -> tuple[float, ...]:
+    """Kept fractions of ``coats`` coats by one of :data:`SCHEDULES`, ``first`` the largest.
+
+    Raises ValueError for values out of range; "released" is one list, of three coats from .3.
+    """
+    if not 1 <= coats <= MAX_COATS:
+        raise ValueError(f"coats must be in 1..{MAX_COATS}, not {coats!r}")
+    if schedule == "released":
+        if (first, coats) != (RELEASED_DENSITIES[0], len(RELEASED_DENSITIES)):
+            raise ValueError(f"schedule released has {len(RELEASED_DENSITIES)} coats at density "
+                             f"{RELEASED_DENSITIES[0]}, not {coats} at {first}")
+        return RELEASED_DENSITIES
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, not {schedule!r}")
+    return {"uniform": uniform_densities, "linear": linear_densities}[schedule](first, coats)
 
 
 def check_densities(densities) -> tuple[float, ...]:

@@ -44,15 +44,17 @@ class ActivationMemory(wiring.Component):
 
     Operation: the top address bits choose a bank. A bank has a memory for its even and one for its odd words of
     ``lanes`` bytes, so a run of at most ``lanes`` bytes takes at most one word of each. Runs may cross banks and wrap
-    around at the end. Each of these memories serves one read per cycle: ``aux`` first, then ``window``, then
-    ``store``; a request that needs two of them waits until it gets both. ``write`` is served before ``load``.
+    around at the end. Each of these memories serves one read per cycle: an urgent ``aux`` first, then ``window``, then
+    a patient ``aux``, then ``store``; a request that needs two of them waits until it gets both. ``write`` is served
+    before ``load``.
 
     Latency: read data come ``latency.ACTIVATION_READ`` cycles after the accepted request: one for the memory, one for
-    the rotation. A byte written in a cycle is seen by requests accepted in later cycles.
+    the rotation; they stay until the port's next data. A byte written in a cycle is seen by requests accepted in later
+    cycles.
 
     Members
     -------
-    See the comments on the ports; ``aux`` and ``write`` are never refused.
+    See the comments on the ports; ``write`` and an urgent ``aux`` are never refused.
     """
 
     def __init__(self, config: EngineConfig):
@@ -63,8 +65,10 @@ class ActivationMemory(wiring.Component):
             #: Runs of activations for the array, and their ``lanes`` bytes.
             "window": In(stream.Signature(data.StructLayout({"address": address}))),
             "window_data": Out(8 * config.lanes),
-            #: Reads of the post-processor.
-            "aux": In(data.StructLayout({"valid": 1, "address": address})),
+            #: Reads of the post-processor; the ``urgent`` ones go before the array's.
+            "aux": In(data.StructLayout({"valid": 1, "urgent": 1, "address": address})),
+            #: A valid request on ``aux`` is accepted in this cycle.
+            "aux_ready": Out(1),
             "aux_data": Out(8 * aux_bytes),
             #: Reads of the store unit, at multiples of a beat.
             "store": In(stream.Signature(data.StructLayout({"address": address}))),
@@ -127,38 +131,53 @@ class ActivationMemory(wiring.Component):
         aux = _Run(m, config, "aux", self.aux.address, self._aux_bytes)
         window = _Run(m, config, "window", self.window.payload.address, config.lanes)
         store = _Run(m, config, "store", self.store.payload.address, config.bus_bytes, aligned=True)
-        window_reads = Signal()
+        # Every refusal follows from registers by one comparison of addresses, that of `store` by two.
+        aux_reads, window_reads, store_reads = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.window.ready.eq(~(self.aux.valid & window.clashes(aux))),
+            self.window.ready.eq(~(self.aux.valid & self.aux.urgent & window.clashes(aux))),
+            self.aux_ready.eq(self.aux.urgent | ~(self.window.valid & aux.clashes(window))),
+            aux_reads.eq(self.aux.valid & self.aux_ready),
             window_reads.eq(self.window.valid & self.window.ready),
-            self.store.ready.eq(~(self.aux.valid & store.clashes(aux)) & ~(window_reads & store.clashes(window))),
+            self.store.ready.eq(~(aux_reads & store.clashes(aux)) & ~(window_reads & store.clashes(window))),
+            store_reads.eq(self.store.valid & self.store.ready),
         ]
         for (bank, side), port in ports.items():
-            with m.If(self.aux.valid & aux.touched[side] & (aux.banks[side] == bank)):
+            with m.If(aux_reads & aux.touched[side] & (aux.banks[side] == bank)):
                 m.d.comb += [port.en.eq(1), port.addr.eq(aux.rows[side])]
             with m.Elif(window_reads & window.touched[side] & (window.banks[side] == bank)):
                 m.d.comb += [port.en.eq(1), port.addr.eq(window.rows[side])]
             with m.Else():
                 m.d.comb += [
-                    port.en.eq(self.store.valid & self.store.ready & store.touched[side] & (store.banks[side] == bank)),
+                    port.en.eq(store_reads & store.touched[side] & (store.banks[side] == bank)),
                     port.addr.eq(store.rows[side]),
                 ]
 
-        for name, run, result in (
-                ("aux", aux, self.aux_data), ("window", window, self.window_data), ("store", store, self.store_data)):
-            # Cycle 1: the memories' words are there.
+        for name, reads, run, result in (("aux", aux_reads, aux, self.aux_data),
+                                         ("window", window_reads, window, self.window_data),
+                                         ("store", store_reads, store, self.store_data)):
+            # Cycle 1: the memories' words are there. Nothing wide moves for a port that has not read.
+            read = Signal(name=f"{name}_read")
             start = Signal(len(run.offset), name=f"{name}_start", reset_less=True)
             swapped = Signal(name=f"{name}_swapped", reset_less=True)
-            m.d.sync += [start.eq(run.offset), swapped.eq(run.odd)]
-            words = []
-            for side in range(2):
-                bank = Signal(len(run.banks[side]), name=f"{name}_bank_{side}", reset_less=True)
-                word = Signal(8 * config.lanes, name=f"{name}_word_{side}")
-                m.d.sync += bank.eq(run.banks[side])
-                m.d.comb += word.eq(Array(ports[key, side].data for key in range(config.activation_banks))[bank])
-                words.append(word)
-            both = Mux(swapped, Cat(reversed(words)), Cat(words))
-            m.d.sync += result.eq(both.bit_select(start << 3, len(result)))
+            banks = [Signal(len(run.banks[side]), name=f"{name}_bank_{side}", reset_less=True) for side in range(2)]
+            m.d.sync += read.eq(reads)
+            with m.If(reads):
+                m.d.sync += [start.eq(run.offset), swapped.eq(run.odd)]
+                m.d.sync += [bank.eq(of_run) for bank, of_run in zip(banks, run.banks)]
+            even, odd = (_chosen([ports[bank, side].data for bank in range(config.activation_banks)], banks[side])
+                         for side in range(2))
+            register = Signal(len(result), name=f"{name}_register", reset_less=True)
+            with m.If(read):
+                m.d.sync += register.eq(Mux(swapped, Cat(odd, even), Cat(even, odd)).bit_select(
+                    start << 3, len(result)))
+            m.d.comb += result.eq(register)
+
+
+def _chosen(values: list, index: Value) -> Value:
+    """``values[index]`` as one expression: simulators then evaluate it only where it is used, unlike an ``Array``."""
+    for bit in index:
+        values = [Mux(bit, high, low) for low, high in zip(values[::2], values[1::2])]
+    return values[0]
 
 
 def _rotated(value: Value, turn: Value) -> Value:

@@ -4,8 +4,9 @@ from amaranth import *
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.config import MASK_WORD_BITS, MAX_COATS, EngineConfig
+from arch.config import ANS_BITS, MASK_WORD_BITS, MAX_COATS, EngineConfig
 from arch.descriptor import Code, Error
+from hw.ans import AnsTable
 from hw.commands import DecodeCommand
 from hw.lane import SYMBOL_BITS, DecoderLane
 
@@ -68,14 +69,20 @@ class CoatDecoder(wiring.Component):
     a word. The requests of a step are served together, lowest lane first and ``refill_words`` per cycle, steps in
     order. A step with ``save`` waits until nothing is asked for; one with ``restore`` drops what is asked for. After
     the last step, what is asked for is served as far as it is stored, ``finish`` is given, and the next command taken.
+    While a command for code `ans` waits to be taken, its table is built (:class:`~hw.ans.AnsTable`), behind the layer
+    being decoded; it is taken when the table is complete. A layer with the table of one of the last two builds none.
 
     Latency: two cycles from an accepted step to its row, one step per cycle while words keep up: symbols may average
-    three quarters of the bits that ``refill_words`` bring per cycle. From a layer's last step to the next one's first
-    it takes 4 + ceil(used lanes / refill_words) cycles, if its words are there.
+    three quarters of the bits that ``refill_words`` bring per cycle. `ans` loses up to 2 % to lanes that wait for a
+    word because the longest symbol would need it. From a layer's last step to the next one's first it takes
+    4 + ceil(used lanes / refill_words) cycles if its words are there, and ceil(used lanes / refill_words) - 1 more for
+    an `ans` layer with symbols of more than 6 bits. Its table, if none is there, is ready ``AnsTable.build_cycles``
+    after its command became the next one.
 
     Members
     -------
     command : In(stream of DecodeCommand)
+        A command that waits must stay as it is, as in any stream: it is looked at before it is taken.
     step : In(stream of decode_step)
     rows : Out(stream of symbol_rows)
         Coat indices, or weights in two's complement for ``Code.STORED``; 0 for lanes that take no part.
@@ -83,6 +90,8 @@ class CoatDecoder(wiring.Component):
         The :class:`~hw.masks.MaskBuffer`'s ports, mirrored.
     error : Out(4)
         ``arch.descriptor.Error``, for one cycle each. Rows keep coming after an error, with any content.
+    starved : Out(1)
+        In the cycle before, a step waited for mask words and fewer than ``refill_words`` were available.
     """
 
     def __init__(self, config: EngineConfig):
@@ -115,29 +124,37 @@ class CoatDecoder(wiring.Component):
             "left_over": In(1),
             #: What is wrong with the mask stream.
             "error": Out(4),
+            #: A step waits because mask words are not there.
+            "starved": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
         config = self._config
         lanes = range(config.decoder_lanes)
-        window_bits = max(MAX_COATS, config.weight_bits)
+        value_bits = max(MAX_COATS, config.weight_bits)
 
         # The layer.
         code, coats = Signal(Code), Signal(range(MAX_COATS + 1))
-        length, mask = Signal(range(SYMBOL_BITS + 1)), Signal(window_bits)
+        length, mask = Signal(range(max(SYMBOL_BITS, ANS_BITS) + 1)), Signal(value_bits)
         running, ending, start = Signal(), Signal(), Signal()
         command = self.command.payload
         used = Cat(command.run_bytes > lane % config.lanes for lane in lanes)
+        m.submodules.table = table = AnsTable()
+        wants_table = command.code == Code.ANS
         m.d.comb += [
-            self.command.ready.eq(~running & ~ending),
+            table.waiting.eq(self.command.valid & wants_table),
+            *(table.frequencies[index].eq(command[f"frequency_{index + 1}"]) for index in range(MAX_COATS)),
+            table.offset.eq(command.ans_offset),
+            table.start.eq(start & wants_table),
+            self.command.ready.eq(~running & ~ending & (table.ready | ~wants_table)),
             start.eq(self.command.valid & self.command.ready),
         ]
         with m.If(start):
             m.d.sync += [
                 code.eq(command.code),
                 coats.eq(command.coats),
-                length.eq(command.symbol_bits),
+                length.eq(Mux(wants_table, table.longest, command.symbol_bits)),
                 mask.eq((1 << command.symbol_bits) - 1),
                 running.eq(1),
             ]
@@ -187,11 +204,14 @@ class CoatDecoder(wiring.Component):
         ready, exhausted, bad = (Signal(config.decoder_lanes, name=name) for name in ("ready", "exhausted", "bad"))
         rows = self.rows
         for number in lanes:
-            m.submodules[f"lane_{number}"] = lane = DecoderLane(window_bits)
+            m.submodules[f"lane_{number}"] = lane = DecoderLane(value_bits)
             rank = ranks[number][:-1]
             m.d.comb += [
                 lane.length.eq(length),
                 lane.mask.eq(mask),
+                lane.ans.eq(code == Code.ANS),
+                lane.bank.eq(table.bank),
+                lane.table.eq(table.write),
                 lane.unary.eq(code == Code.UNARY),
                 lane.stored.eq(code == Code.STORED),
                 lane.clear.eq(start),
@@ -216,6 +236,10 @@ class CoatDecoder(wiring.Component):
         with m.Elif(rows.ready):
             m.d.sync += rows.valid.eq(0)
 
+        short = Mux(save, pending, ~ready.all())
+        m.d.sync += self.starved.eq(
+            waiting & running & ~restore & short & more & (self.available != config.refill_words))
+
         # Flags and the layer's end.
         m.d.comb += [
             self.save.eq(waiting & running & save & ~pending),
@@ -234,9 +258,9 @@ class CoatDecoder(wiring.Component):
             m.d.sync += ending.eq(0)
 
         # Errors, one cycle behind the step: they need not be fast.
-        fired, used_virtual = Signal(), Signal()
-        m.d.sync += [fired.eq(fire), used_virtual.eq(exhausted.any()), self.error.eq(Error.NONE)]
-        with m.If(fired & used_virtual):
+        fired, used_virtual = Signal(), Signal(config.decoder_lanes)
+        m.d.sync += [fired.eq(fire), used_virtual.eq(exhausted), self.error.eq(Error.NONE)]
+        with m.If(fired & used_virtual.any()):
             m.d.sync += self.error.eq(Error.MASK_EXHAUSTED)
         with m.Elif(fired & (code == Code.RAW) & bad.any()):
             m.d.sync += self.error.eq(Error.BAD_SYMBOL)

@@ -7,16 +7,16 @@ from amaranth.lib.wiring import In, Out
 from arch import descriptor
 from arch.config import EngineConfig
 from arch.descriptor import FIELDS, Error, Opcode
-from hw.commands import (COUNT_BITS, BuildCommand, DecodeCommand, MaskCommand, PassCommand, PostCommand, ReadCommand,
-                         TransferCommand)
+from hw.commands import (COUNT_BITS, BuildCommand, DecodeCommand, MaskCommand, ParameterCommand, PassCommand,
+                         PostCommand, ReadCommand, TransferCommand)
+from hw.crc import CRC_BITS, residue
+from hw.memory import POSITION_BITS, read_beat
+from hw.queue import Queue
 
-__all__ = ["Dispatcher", "LAYER_COMMANDS", "PositionedDecode", "ParameterCommand"]
-
-#: For the parameter buffer: records of the layer.
-ParameterCommand = data.StructLayout({"out_channels": FIELDS["out_channels"].bits})
+__all__ = ["Dispatcher", "LAYER_COMMANDS", "PositionedDecode"]
 
 #: A decode command with the index of its descriptor, which an error reports.
-PositionedDecode = data.StructLayout({"command": DecodeCommand, "position": 16})
+PositionedDecode = data.StructLayout({"command": DecodeCommand, "position": POSITION_BITS})
 
 NEVER_ZERO = ("run_bytes", "kernel_rows", "run_chunks", "pixels", "pixel_tiles", "tile_pixels", "map_width",
               "out_channels")
@@ -36,14 +36,16 @@ LAYER_COMMANDS = {
 
 
 class Dispatcher(wiring.Component):
-    """Reads descriptors one ahead of the units and hands out their commands.
+    """Reads descriptors ahead of the units and hands out their commands.
 
-    Operation: from ``start`` reads the descriptors at ``program_address`` in order. BEGIN is checked and gives the
-    seed; LOAD, STORE and LAYER become commands, given to all their units in the same cycle; END waits until everything
-    handed out is done. ``done`` then stays high until the next start. A descriptor that cannot be obeyed ends the
-    program in the same way, with ``error``.
+    Operation: from ``start`` reads the descriptors at ``program_address`` in order, up to END: while one waits for its
+    units, the next one is read into a queue. BEGIN is checked and gives the seed; LOAD, STORE and LAYER become
+    commands, given to all their units in the same cycle; END waits until everything handed out is done. ``done`` then
+    stays high until the next start. A descriptor whose checksum is wrong or that cannot be obeyed ends the program in
+    the same way, with ``error``. With ``halt`` nothing more is handed out; ``expired`` ends the program at once.
 
-    Latency: a descriptor takes ``BYTES / bus_bytes`` beats and two cycles; units hold queues so that this is hidden.
+    Latency: a descriptor takes ``BYTES / bus_bytes`` beats, once to come and once more if it waited for its units, and
+    a few cycles; units hold queues so that this is hidden.
     """
 
     def __init__(self, config: EngineConfig):
@@ -60,8 +62,14 @@ class Dispatcher(wiring.Component):
             "done": Out(1),
             #: Why it could not be obeyed, ``Error.NONE`` if it could.
             "error": Out(4),
-            #: Index of the descriptor being read or obeyed.
-            "position": Out(16),
+            #: Index of the descriptor being waited for or obeyed.
+            "position": Out(POSITION_BITS),
+            #: Something else went wrong: end when what was handed out is done.
+            "halt": In(1),
+            #: Nothing will ever be done any more: end.
+            "expired": In(1),
+            #: No beat that was asked for, for whatever unit, is still to come.
+            "quiet": In(1),
             #: The model's seed.
             "seed": Out(64),
             "layers_done": In(COUNT_BITS),
@@ -69,7 +77,11 @@ class Dispatcher(wiring.Component):
             "stores_done": In(COUNT_BITS),
             #: To the burst reader of descriptors.
             "read": Out(stream.Signature(ReadCommand)),
-            "beats": In(stream.Signature(config.bus_bits)),
+            "beats": In(stream.Signature(read_beat(config))),
+            #: The next beat is the first of its descriptor.
+            "first": Out(1),
+            #: The CRC register after the last beat (:class:`~hw.crc.StreamCrc`).
+            "crc": In(CRC_BITS),
             "load": Out(stream.Signature(TransferCommand)),
             "store": Out(stream.Signature(TransferCommand)),
             **ports,
@@ -78,45 +90,72 @@ class Dispatcher(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        bus_bits, bus_bytes = config.bus_bits, config.bus_bytes
-        beats_per_descriptor = descriptor.BYTES // bus_bytes
+        descriptor_beats = descriptor.BYTES // config.bus_bytes
+        m.submodules.queue = queue = Queue(config.bus_bits, descriptor_beats)
 
-        words = Signal(8 * descriptor.BYTES)
-        arrived = Signal(range(beats_per_descriptor + 1))
-        address = Signal(32)
+        # The descriptor at work comes out of the queue beat by beat, as soon as the one before it is obeyed.
+        words, complete, damaged = Signal(8 * descriptor.BYTES), Signal(), Signal()
+        obeyed, moved, beats_moved = Signal(), Signal(), Signal(range(descriptor_beats))
+        fetching, wrong = self._fetch(m, queue.enter, moved)
+        last_beat = beats_moved == descriptor_beats - 1
+        m.d.comb += [
+            # The last beat waits until the checksum is known.
+            queue.leave.ready.eq(~complete & ~(last_beat & fetching)),
+            moved.eq(queue.leave.valid & queue.leave.ready & last_beat),
+        ]
+        with m.If(queue.leave.valid & queue.leave.ready):
+            m.d.sync += [words.eq(Cat(words[config.bus_bits:], queue.leave.payload)),
+                         beats_moved.eq(Mux(moved, 0, beats_moved + 1))]
+        with m.If(moved):
+            m.d.sync += [complete.eq(1), damaged.eq(wrong)]
+        with m.If(obeyed):
+            m.d.sync += [complete.eq(0), self.position.eq(self.position + 1)]
+
         layers, loads, stores = (Signal(COUNT_BITS, name=name) for name in ("layers", "loads", "stores"))
+        mask_kept, parameters_kept = Signal(), Signal()
 
         def field(name: str) -> Value:
-            place = FIELDS[name]
-            bits = words.word_select(place.word, 32)[place.lsb:place.lsb + place.bits]
-            return bits.as_signed() if place.signed else bits
+            return _field(words, name)
 
         def fill(payload, layout: data.StructLayout) -> list:
-            return [payload[name].eq(field(name)) for name in layout.members]
-
-        def beats_of(size: Value) -> Value:
-            return (size + (bus_bytes - 1)) >> (bus_bytes.bit_length() - 1)
+            return [payload[name].eq(field(name) if name in FIELDS else self.position) for name in layout.members]
 
         opcode = field("opcode")
         m.d.comb += [
-            self.read.payload.address.eq(address),
-            self.read.payload.beats.eq(beats_per_descriptor),
             *fill(self.load.payload, TransferCommand),
             *fill(self.store.payload, TransferCommand),
             *fill(self.mask.payload, MaskCommand),
-            self.mask_read.payload.address.eq(field("mask_address")),
-            self.mask_read.payload.beats.eq(beats_of(field("mask_words") << 1)),
             *fill(self.parameters.payload, ParameterCommand),
-            self.parameter_read.payload.address.eq(field("parameter_address")),
-            self.parameter_read.payload.beats.eq(beats_of(field("out_channels") * descriptor.PARAMETER_BYTES)),
             *fill(self.decode.payload.command, DecodeCommand),
             self.decode.payload.position.eq(self.position),
             *fill(self.build.payload, BuildCommand),
             *fill(self.passes.payload, PassCommand),
             *fill(self.post.payload, PostCommand),
         ]
+        for name in "mask", "parameter":
+            read = getattr(self, f"{name}_read").payload
+            m.d.comb += [
+                read.address.eq(field(f"{name}_address")),
+                read.beats.eq(Mux(field(f"{name}_reuse"), 0, field(f"{name}_beats"))),
+                read.position.eq(self.position),
+            ]
         layer_ports = [getattr(self, name) for name in LAYER_COMMANDS]
         layer_ready = Cat(port.ready for port in layer_ports).all()
+
+        is_layer, transfers = opcode == Opcode.LAYER, (opcode == Opcode.LOAD) | (opcode == Opcode.STORE)
+        waits_forever = ((field("wait_layers") > layers) | (field("wait_loads") > loads)
+                         | (field("wait_stores") > stores))
+        empty_layer = is_layer & Cat(field(name) == 0 for name in NEVER_ZERO).any()
+        # What a layer keeps is for the layer after it, and for no other; END comes too late for it.
+        uses_kept = is_layer | (opcode == Opcode.END)
+        kept_differs = uses_kept & (((is_layer & field("mask_reuse")) != mask_kept)
+                                    | ((is_layer & field("parameter_reuse")) != parameters_kept))
+        impossible = Signal()
+        m.d.comb += impossible.eq(waits_forever | transfers & (field("beats") == 0) | empty_layer | kept_differs)
+
+        def end(error: Error):
+            m.d.sync += self.error.eq(error)
+            m.next = "DRAIN"
 
         m.d.comb += self.busy.eq(1)
         with m.FSM():
@@ -124,47 +163,33 @@ class Dispatcher(wiring.Component):
                 m.d.comb += self.busy.eq(0)
                 with m.If(self.start):
                     m.d.sync += [
-                        self.done.eq(0), self.error.eq(Error.NONE), self.position.eq(0),
-                        address.eq(self.program_address), layers.eq(0), loads.eq(0), stores.eq(0),
+                        self.done.eq(0), self.error.eq(Error.NONE), self.position.eq(0), complete.eq(0),
+                        layers.eq(0), loads.eq(0), stores.eq(0), mask_kept.eq(0), parameters_kept.eq(0),
                     ]
-                    m.next = "READ"
-
-            with m.State("READ"):
-                m.d.comb += self.read.valid.eq(1)
-                m.d.sync += arrived.eq(0)
-                with m.If(self.read.ready):
-                    m.next = "RECEIVE"
-
-            with m.State("RECEIVE"):
-                m.d.comb += self.beats.ready.eq(1)
-                with m.If(self.beats.valid):
-                    m.d.sync += words.eq(Cat(words[bus_bits:], self.beats.payload)), arrived.eq(arrived + 1)
-                    with m.If(arrived == beats_per_descriptor - 1):
-                        m.d.sync += address.eq(address + descriptor.BYTES)
-                        m.next = "OBEY"
+                    m.next = "OBEY"
 
             with m.State("OBEY"):
-                obeyed = Signal()
+                with m.If(self.expired):
+                    m.d.sync += self.done.eq(1)
+                    m.next = "IDLE"
+                with m.Elif(self.halt):
+                    m.next = "DRAIN"
+                with m.Elif(complete & damaged):
+                    end(Error.PROGRAM_CRC)
                 # BEGIN comes first, and only there.
-                waits_forever = (field("wait_layers") > layers) | (field("wait_loads") > loads)
-                empty_transfer = ((opcode == Opcode.LOAD) | (opcode == Opcode.STORE)) & (field("beats") == 0)
-                empty_layer = (opcode == Opcode.LAYER) & Cat(field(name) == 0 for name in NEVER_ZERO).any()
-                with m.If((self.position == 0) != (opcode == Opcode.BEGIN)):
+                with m.Elif(complete & ((self.position == 0) != (opcode == Opcode.BEGIN))):
                     m.d.sync += self.error.eq(Mux(self.position == 0, Error.BAD_PROGRAM, Error.BAD_OPCODE))
                     m.next = "DRAIN"
-                with m.Elif((opcode != Opcode.BEGIN) & (waits_forever | empty_transfer | empty_layer)):
-                    m.d.sync += self.error.eq(Error.IMPOSSIBLE)
-                    m.next = "DRAIN"
-                with m.Else():
+                with m.Elif(complete & (opcode != Opcode.BEGIN) & impossible):
+                    end(Error.IMPOSSIBLE)
+                with m.Elif(complete):
                     with m.Switch(opcode):
                         with m.Case(Opcode.BEGIN):
                             m.d.sync += self.seed.eq(Cat(field("seed_low"), field("seed_high")))
                             with m.If((field("magic") != descriptor.MAGIC) | (field("version") != descriptor.VERSION)):
-                                m.d.sync += self.error.eq(Error.BAD_PROGRAM)
-                                m.next = "DRAIN"
+                                end(Error.BAD_PROGRAM)
                             with m.Elif(field("configuration") != config.hash):
-                                m.d.sync += self.error.eq(Error.WRONG_CONFIGURATION)
-                                m.next = "DRAIN"
+                                end(Error.WRONG_CONFIGURATION)
                             with m.Else():
                                 m.d.comb += obeyed.eq(1)
                         with m.Case(Opcode.LOAD):
@@ -177,18 +202,74 @@ class Dispatcher(wiring.Component):
                             # All units or none, or one would run a layer that the others do not know of.
                             m.d.comb += obeyed.eq(layer_ready)
                             m.d.comb += [port.valid.eq(layer_ready) for port in layer_ports]
-                            m.d.sync += layers.eq(layers + obeyed)
+                            with m.If(obeyed):
+                                m.d.sync += [
+                                    layers.eq(layers + 1),
+                                    mask_kept.eq(field("mask_keep")),
+                                    parameters_kept.eq(field("parameter_keep")),
+                                ]
                         with m.Case(Opcode.END):
                             m.next = "DRAIN"
                         with m.Default():
-                            m.d.sync += self.error.eq(Error.BAD_OPCODE)
-                            m.next = "DRAIN"
-                with m.If(obeyed):
-                    m.d.sync += self.position.eq(self.position + 1)
-                    m.next = "READ"
+                            end(Error.BAD_OPCODE)
 
             with m.State("DRAIN"):
-                with m.If((self.layers_done == layers) & (self.loads_done == loads) & (self.stores_done == stores)):
+                with m.If((self.layers_done == layers) & (self.loads_done == loads) & (self.stores_done == stores)
+                          & ~fetching & self.quiet | self.expired):
                     m.d.sync += self.done.eq(1)
                     m.next = "IDLE"
         return m
+
+    def _fetch(self, m: Module, enter, moved: Value):
+        """Reads descriptors into the queue, the next one when all of the last one has ``moved`` on, up to END or a
+        damaged one. Returns whether one is coming, and whether the last one's checksum is wrong."""
+        beats = descriptor.BYTES // self._config.bus_bytes
+        fetching, last, wrong = Signal(), Signal(), Signal()
+        arrived = Signal(range(beats))
+        request = self.read.payload
+        m.d.comb += [
+            fetching.eq(1),
+            self.first.eq(arrived == 0),
+            request.beats.eq(beats),
+            enter.payload.eq(self.beats.payload.data),
+            enter.valid.eq(self.beats.valid),
+            # The queue is empty when a descriptor is asked for.
+            self.beats.ready.eq(enter.ready),
+        ]
+        with m.If(self.beats.valid & self.beats.ready):
+            m.d.sync += arrived.eq(Mux(self.beats.payload.last, 0, arrived + 1))
+            with m.If(self.first):
+                m.d.sync += last.eq(_field(self.beats.payload.data, "opcode") == Opcode.END)
+        with m.FSM(name="fetch"):
+            with m.State("IDLE"):
+                m.d.comb += fetching.eq(0)
+                m.d.sync += [request.address.eq(self.program_address), request.position.eq(0)]
+                with m.If(self.start & ~self.busy):
+                    m.next = "READ"
+            with m.State("READ"):
+                m.d.comb += self.read.valid.eq(1)
+                with m.If(self.read.ready):
+                    m.next = "RECEIVE"
+            with m.State("RECEIVE"):
+                with m.If(self.beats.valid & self.beats.ready & self.beats.payload.last):
+                    m.next = "CHECK"
+            with m.State("CHECK"):
+                # The register is that of the last beat in this cycle only.
+                m.d.sync += wrong.eq(self.crc != residue())
+                m.next = "FETCHED"
+            with m.State("FETCHED"):
+                m.d.comb += fetching.eq(0)
+                with m.If(moved):
+                    m.d.sync += [request.address.eq(request.address + descriptor.BYTES),
+                                 request.position.eq(request.position + 1)]
+                    m.next = "READ"
+                    with m.If(last | wrong):
+                        m.next = "IDLE"
+        return fetching, wrong
+
+
+def _field(words: Value, name: str) -> Value:
+    """A field of the descriptor that is ``words``."""
+    place = FIELDS[name]
+    bits = words.word_select(place.word, 32)[place.lsb:place.lsb + place.bits]
+    return bits.as_signed() if place.signed else bits

@@ -18,6 +18,8 @@ def drain_step(config: EngineConfig) -> data.StructLayout:
     """One group of channels on its way through the post-processor."""
     lanes = config.requantiser_lanes
     return data.StructLayout({
+        #: There is a group; without it no other flag but ``last`` is set.
+        "valid": 1,
         #: The result is written to the activation memory.
         "write": 1,
         #: The result is added to the sums of an average pool; ``initial`` if it starts them.
@@ -27,8 +29,10 @@ def drain_step(config: EngineConfig) -> data.StructLayout:
         "average": 1,
         #: The result is joined with what the activation memory holds at ``address``.
         "update": 1,
-        #: The group's residual is read from ``residual_address``.
+        #: The group has a residual; it was asked for when the step was decided.
         "residual": 1,
+        #: Lane 0 is a channel of a wide layer.
+        "wide": 1,
         #: Clamped lanes count as saturated.
         "count": 1,
         #: Nothing of the layer comes after this cycle. Given with or without a group.
@@ -39,7 +43,6 @@ def drain_step(config: EngineConfig) -> data.StructLayout:
         #: Lanes that hold a channel of the layer.
         "mask": lanes,
         "address": config.activation_address_bits,
-        "residual_address": config.activation_address_bits,
     })
 
 
@@ -47,13 +50,21 @@ class DrainWalker(wiring.Component):
     """Turns finished halves of the partial sums into steps: pixel, (maximum-pool target), group.
 
     Operation: takes a layer, then for every column tile and pixel tile waits for the half's sums and the column tile's
-    parameter rows and issues its steps. Every address is kept by adding.
+    parameter rows and issues its steps. Every address is kept by adding. A step with a residual is decided only in a
+    cycle in which the activation memory accepts the read of it; until then the whole walk stands still. The read comes
+    ``latency.POST_WRITE`` cycles before the write of the same bytes, so an output may overwrite its residual in place.
+
+    Progress: what can refuse a residual is a read of a pooled byte, of which at most ``latency.POST_WRITE`` are on
+    their way, and a window read of the array. While the walk stands still, the array can finish at most the tile that
+    it works on: the other half of the partial sums is this one. Then it makes no window reads, and the residual gets
+    through. So a layer whose residual lies where its windows are goes on, at worst by array and drain taking turns.
 
     Latency: steps are registered. A pixel takes ``groups`` = ceil(channels of the column tile / R) cycles, in a wide
     layer one per channel. With a maximum pool it takes ``max(targets * groups, POOL_UPDATE)`` cycles, 1 if it has no
-    target, and the last pixel of a map row ``targets * groups + POOL_UPDATE``; with a residual as well, a group takes
-    two cycles. A pixel tile costs one cycle more, a column tile two, a layer ``PostProcessor.LATENCY + 3``. An average
-    pool takes another ``PostProcessor.LATENCY - 3 + groups`` after the last pixel of a column tile.
+    target, and the last pixel of a map row ``targets * groups + POOL_UPDATE``. Every cycle with ``residual_waits`` comes
+    on top of that. Pixel tiles that are ready follow each other without a gap, column tiles with one of
+    ``POST_COLUMN_TILE``, layers of ``POST_LAYER`` cycles. An average pool takes another ``POST_AVERAGE + groups`` after
+    the last pixel of a column tile. All of these are in :mod:`arch.latency`.
 
     Members
     -------
@@ -62,10 +73,14 @@ class DrainWalker(wiring.Component):
         As :class:`PostProcessor`; drain and row requests belong to ``step``.
     settled : In(1)
         Every step that accumulates has reached the sums of the average pool.
-    layer_done : In(1)
-        The layer's last byte is written: the next layer may be taken.
+    layer_ends : In(1)
+        The next layer may be taken: everything of the last one is written before the first residual can be read.
     layer : Out(PostCommand)
-        The layer at work, static until ``layer_done``.
+        The layer at work, static until ``layer_ends``.
+    residual : Out({valid, address}), residual_ready : In(1)
+        The residual of the step that can be decided in this cycle. It is, if the read is accepted.
+    residual_waits : Out(1)
+        The read was refused.
     step : Out(drain_step)
     pool_offset : Out(unsigned)
         What a maximum pool adds to the address of the step of one cycle before.
@@ -83,8 +98,11 @@ class DrainWalker(wiring.Component):
             "rows_ready": In(range(config.parameter_channels // config.requantiser_lanes + 1)),
             "release": Out(range(config.columns // config.requantiser_lanes + 1)),
             "settled": In(1),
-            "layer_done": In(1),
+            "layer_ends": In(1),
             "layer": Out(PostCommand),
+            "residual": Out(data.StructLayout({"valid": 1, "address": config.activation_address_bits})),
+            "residual_ready": In(1),
+            "residual_waits": Out(1),
             "step": Out(drain_step(config)),
             "pool_offset": Out(config.activation_address_bits),
         })
@@ -102,6 +120,7 @@ class DrainWalker(wiring.Component):
 
         # Finished halves.
         half, tiles_ready, take_tile, free_half = Signal(), Signal(range(3)), Signal(), Signal()
+        tile_waits = (tiles_ready != 0) | self.tile_done
         m.d.sync += [
             tiles_ready.eq(tiles_ready + self.tile_done - take_tile),
             half.eq(half ^ free_half),
@@ -113,6 +132,7 @@ class DrainWalker(wiring.Component):
         columns, last_column = Signal(range(config.columns + 1)), Signal()
         rows = (columns + (lanes - 1)) >> lane_bits
         output_base, residual_base = Signal(address_bits), Signal(address_bits)
+        next_residual_base = residual_base + layer.out_channels
         # Pixels.
         pixels_left, tile_left, last_tile = Signal(24), Signal(range(config.partial_sums + 1)), Signal()
         pixel, first_pixel = Signal(range(config.partial_sums)), Signal()
@@ -121,18 +141,26 @@ class DrainWalker(wiring.Component):
         group_channels = Mux(layer.wide, 1, lanes)
         last_group, fresh = Signal(), Signal()
         m.d.comb += last_group.eq(channels_in_group <= group_channels)
-        # Idle cycles that the current pixel of a maximum pool still needs.
+        # Idle cycles that the current pixel of a maximum pool still needs, besides those that a residual waits.
         hold = Signal(range(latency.POOL_UPDATE))
-        # Reads of residuals and of pooled bytes are an odd number of cycles apart: they get every other cycle each.
-        turn = Signal()
-        m.d.sync += turn.eq(~turn & ~self.start)
 
         issue, averaging, end_pixel, end_layer = Signal(), Signal(), Signal(), Signal()
+
+        def next_tile():
+            whole = pixels_left > layer.tile_pixels
+            m.d.comb += take_tile.eq(1)
+            m.d.sync += [
+                pixel.eq(0),
+                last_tile.eq(~whole),
+                tile_left.eq(Mux(whole, layer.tile_pixels, pixels_left)),
+                pixels_left.eq(pixels_left - layer.tile_pixels),
+            ]
 
         def next_group():
             m.d.sync += [
                 channel.eq(Mux(last_group, 0, channel + group_channels)),
                 channels_in_group.eq(Mux(last_group, columns, channels_in_group - group_channels)),
+                self.residual.address.eq(Mux(last_group, residual_base, self.residual.address + group_channels)),
             ]
 
         m.d.sync += self.release.eq(0)
@@ -151,28 +179,27 @@ class DrainWalker(wiring.Component):
                     channels_left.eq(channels_left - config.columns),
                     tile_base.eq(tile_base + config.columns),
                     residual_base.eq(layer.residual_address + tile_base),
+                    self.residual.address.eq(layer.residual_address + tile_base),
                     output_base.eq(layer.output_address + Mux(layer.wide, tile_base << 2, tile_base)),
                     pixels_left.eq(layer.pixels),
                     first_pixel.eq(1),
                 ]
                 m.next = "TILE"
             with m.State("TILE"):
-                whole = pixels_left > layer.tile_pixels
-                m.d.comb += take_tile.eq((tiles_ready != 0) & (self.rows_ready >= rows))
-                m.d.sync += [pixel.eq(0), channel.eq(0), channels_in_group.eq(columns), fresh.eq(1)]
-                with m.If(take_tile):
+                m.d.sync += [channel.eq(0), channels_in_group.eq(columns), fresh.eq(1)]
+                with m.If(tile_waits & (self.rows_ready >= rows)):
+                    next_tile()
                     m.d.comb += windows.advance.eq(first_pixel)
-                    m.d.sync += [
-                        last_tile.eq(~whole),
-                        tile_left.eq(Mux(whole, layer.tile_pixels, pixels_left)),
-                        pixels_left.eq(pixels_left - layer.tile_pixels),
-                        hold.eq(latency.POOL_UPDATE - 1),
-                    ]
+                    m.d.sync += hold.eq(latency.POOL_UPDATE - 1)
                     m.next = "PIXEL"
             with m.State("PIXEL"):
                 empty = maximum & windows.empty
                 finished = empty | (issue & last_group & (~maximum | windows.single))
-                m.d.comb += issue.eq(~empty & ~(maximum & layer.residual & turn))
+                m.d.comb += [
+                    self.residual.valid.eq(layer.residual & ~empty),
+                    self.residual_waits.eq(self.residual.valid & ~self.residual_ready),
+                    issue.eq(~empty & ~self.residual_waits),
+                ]
                 with m.If(issue):
                     next_group()
                     with m.If(last_group):
@@ -180,7 +207,7 @@ class DrainWalker(wiring.Component):
                         m.d.sync += fresh.eq(0)
                 with m.If(windows.row_end & issue):
                     m.d.sync += hold.eq(latency.POOL_UPDATE - 1)
-                with m.Elif(hold != 0):
+                with m.Elif((hold != 0) & ~self.residual_waits):
                     m.d.sync += hold.eq(hold - 1)
                 with m.If(~maximum):
                     m.d.comb += end_pixel.eq(finished)
@@ -196,15 +223,20 @@ class DrainWalker(wiring.Component):
                         first_pixel.eq(0),
                         fresh.eq(1),
                         hold.eq(latency.POOL_UPDATE - 1),
-                        residual_base.eq(residual_base + layer.out_channels),
+                        residual_base.eq(next_residual_base),
+                        self.residual.address.eq(next_residual_base),
                     ]
                     with m.If(layer.pool == PoolMode.NONE):
                         m.d.sync += output_base.eq(
                             output_base + Mux(layer.wide, layer.out_channels << 2, layer.out_channels))
                     with m.If(tile_left == 1):
                         m.d.comb += free_half.eq(1)
-                        m.next = "TILE"
-                        with m.If(last_tile):
+                        with m.If(~last_tile):
+                            with m.If(tile_waits):
+                                next_tile()
+                            with m.Else():
+                                m.next = "TILE"
+                        with m.Else():
                             m.d.sync += self.release.eq(rows)
                             with m.If(average):
                                 m.next = "SETTLE"
@@ -225,25 +257,26 @@ class DrainWalker(wiring.Component):
                         m.d.comb += end_layer.eq(1)
                         m.next = "WRITE"
             with m.State("WRITE"):
-                with m.If(self.layer_done):
+                with m.If(self.layer_ends):
                     m.next = "LAYER"
 
         m.d.sync += [
             self.drain_half.eq(half),
             self.drain_address.eq(pixel),
+            step.valid.eq(issue | averaging),
             step.write.eq((issue & ~average) | averaging),
             step.accumulate.eq(issue & average),
             step.initial.eq(first_pixel),
             step.average.eq(averaging),
             step.update.eq(issue & maximum & ~windows.first),
             step.residual.eq(issue & layer.residual),
+            step.wide.eq(layer.wide),
             step.count.eq(issue & fresh & ~layer.wide),
             step.last.eq(end_layer),
             step.row.eq(channel >> lane_bits),
             step.lane.eq(channel & (lanes - 1)),
             step.mask.eq(Cat(channels_in_group > lane for lane in range(lanes))),
             step.address.eq(output_base + Mux(layer.wide, channel << 2, channel)),
-            step.residual_address.eq(residual_base + channel),
         ]
         with m.If(self.start):
             m.d.sync += [tiles_ready.eq(0), half.eq(0)]

@@ -14,13 +14,15 @@ from amaranth.lib import wiring
 
 from arch.config import EngineConfig
 from arch.counters import COUNTERS
+from hw.accelerator import Accelerator
 from hw.column import Column
 from hw.engine import Engine
 
-__all__ = ["COLUMN_MODULE", "ENGINE_MODULE", "engine_verilog", "write"]
+__all__ = ["ACCELERATOR_MODULE", "COLUMN_MODULE", "ENGINE_MODULE", "accelerator_verilog", "engine_verilog", "write"]
 
 ENGINE_MODULE = "topcoat_engine"
 COLUMN_MODULE = "topcoat_column"
+ACCELERATOR_MODULE = "topcoat_accelerator"
 
 _GROUPS = {
     "clk": "clock, rising edge",
@@ -31,11 +33,14 @@ _GROUPS = {
     "done": "the last program has ended",
     "error": "why it failed: arch/descriptor.py `Error`, 0 if it did not",
     "error_position": "index of the descriptor it failed at",
+    "error_segment": "segment of its masks or parameters whose checksum is wrong",
     "memory__read_request": "burst reads: byte address (low 32 bits), beats (above)",
     "memory__read_data": "beats, in the order of the requests",
+    "memory__read_error": "this beat of `memory__read_data` is bad",
     "memory__write_request": "burst writes: byte address (low 32 bits), beats (above)",
     "memory__write_data": "beats, in the order of the requests",
     "memory__write_done": "one token per write burst that later reads can see",
+    "memory__write_error": "with this token of `memory__write_done`: the burst was not written",
     "layer_start": "pulse: the first pass of a layer may begin",
     "layer_done": "pulse: the last output of a layer is written",
     "trace": "copy of the post-processor's writes into the activation memory",
@@ -77,6 +82,17 @@ def engine_verilog(config: EngineConfig) -> str:
     column, _ = _convert(Column(config), COLUMN_MODULE)
     engine, _ = _convert(Engine(config, emit=True), ENGINE_MODULE)
     return f"{column}\n{engine}"
+
+
+@functools.cache
+def accelerator_verilog(config: EngineConfig) -> str:
+    """Engine, AXI4 bridge and registers as one text: module ``topcoat_accelerator`` and its column ``topcoat_column``.
+
+    The same configuration always gives the same text.
+    """
+    column, _ = _convert(Column(config), COLUMN_MODULE)
+    accelerator, _ = _convert(Accelerator(config, emit=True), ACCELERATOR_MODULE)
+    return f"{column}\n{accelerator}"
 
 
 def _describe(port: str) -> str:

@@ -4,6 +4,7 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from arch import descriptor
 from arch.config import EngineConfig
 from arch.counters import COUNTER_BITS, COUNTERS
 from arch.descriptor import Error
@@ -11,15 +12,18 @@ from hw.activations import ActivationMemory
 from hw.array import Array
 from hw.builder import WeightBuilder
 from hw.commands import COUNT_BITS, TransferCommand
+from hw.crc import StreamCrc
 from hw.decoder import CoatDecoder, connect_masks
 from hw.dispatch import LAYER_COMMANDS, Dispatcher
 from hw.masks import MaskBuffer
-from hw.memory import BurstReader, ReadArbiter, memory_port
+from hw.memory import OUTSTANDING_BURSTS, POSITION_BITS, BurstReader, ReadArbiter, memory_port
 from hw.parameters import ParameterBuffer
 from hw.postprocess import PostProcessor
 from hw.queue import Queue
+from hw.segments import SEGMENT_BITS, SegmentChecker
 from hw.sequencer import PassSequencer
 from hw.transfer import LoadUnit, StoreUnit
+from hw.watchdog import Watchdog
 
 __all__ = ["Engine"]
 
@@ -32,7 +36,9 @@ class Engine(wiring.Component):
 
     Operation: a pulse on ``start`` runs the program at ``program_address``; descriptors, masks, parameters and
     activations cross the memory interface only. ``done`` rises when everything has been written back and stays high
-    until the next start; ``error`` and ``error_position`` then say what went wrong, if anything did.
+    until the next start; ``error``, ``error_position`` and ``error_segment`` then say what went wrong first, if anything
+    did. After an error nothing more is begun, and ``done`` rises when what was begun has ended, or when nothing has
+    moved for ``config.watchdog_cycles`` cycles.
 
     Members
     -------
@@ -58,7 +64,9 @@ class Engine(wiring.Component):
             #: Why the last program failed (``arch.descriptor.Error``).
             "error": Out(4),
             #: Index of the descriptor it failed at.
-            "error_position": Out(16),
+            "error_position": Out(POSITION_BITS),
+            #: Segment of its masks or parameters whose checksum is wrong; 0 for other errors.
+            "error_segment": Out(SEGMENT_BITS),
             #: The memory interface.
             "memory": Out(memory_port(config)),
             #: A layer's first pass may begin: the pass sequencer has taken its command.
@@ -111,12 +119,11 @@ class Engine(wiring.Component):
             wiring.connect(m, getattr(dispatcher, name), queue.enter)
             wiring.connect(m, queue.leave, unit.command)
         wiring.connect(m, layer_queues["mask"], masks.command)
-        wiring.connect(m, layer_queues["parameters"], parameters.command)
         wiring.connect(m, layer_queues["build"], builder.command)
         wiring.connect(m, layer_queues["passes"], sequencer.command)
         wiring.connect(m, layer_queues["post"], post.command)
         decode = layer_queues["decode"]
-        decode_position = Signal(16)
+        decode_position = Signal(POSITION_BITS)
         m.d.comb += [
             decoder.command.payload.eq(decode.payload.command),
             decoder.command.valid.eq(decode.valid),
@@ -126,31 +133,56 @@ class Engine(wiring.Component):
             m.d.sync += decode_position.eq(decode.payload.position)
 
         # Read side of the memory interface.
-        descriptor_space = 1024 // config.bus_bits
+        m.submodules.mask_checker = mask_checker = SegmentChecker(config)
+        m.submodules.parameter_checker = parameter_checker = SegmentChecker(config)
+        wiring.connect(m, mask_checker.content, masks.beats)
+        wiring.connect(m, parameter_checker.content, parameters.beats)
+        descriptor_beats = descriptor.BYTES // config.bus_bytes
+        # The load unit writes a beat as it comes; only the post-processor's writes can hold it up.
+        load_space = OUTSTANDING_BURSTS * config.burst_beats
         readers = {
-            "program": (dispatcher.read, dispatcher.beats, Const(descriptor_space), descriptor_space),
-            "mask": (layer_queues["mask_read"], masks.beats, masks.space, masks.space.shape().width),
-            "parameter": (layer_queues["parameter_read"], parameters.beats, parameters.space,
-                          parameters.space.shape().width),
-            # The load unit writes a beat as it comes; only the post-processor's writes can hold it up.
-            "load": (load.read, load.beats, Const(config.burst_beats), config.burst_beats),
+            "program": (dispatcher.read, dispatcher.beats, Const(descriptor_beats)),
+            "mask": (layer_queues["mask_read"], mask_checker.beats, masks.space),
+            "parameter": (layer_queues["parameter_read"], parameter_checker.beats, parameters.space),
+            "load": (load.read, load.beats, Const(load_space)),
         }
         m.submodules.arbiter = arbiter = ReadArbiter(config, len(readers))
         wiring.connect(m, arbiter.read_request, wiring.flipped(self.memory.read_request))
         wiring.connect(m, wiring.flipped(self.memory.read_data), arbiter.read_data)
-        arrivals = {}
-        for index, (name, (command, beats, space, _)) in enumerate(readers.items()):
-            bits = space.shape().width
-            m.submodules[f"{name}_reader"] = reader = BurstReader(config, (1 << bits) - 1)
-            wiring.connect(m, command, reader.command)
+        arrivals, commands, reading = {}, {}, []
+        for index, (name, (command, beats, space)) in enumerate(readers.items()):
+            m.submodules[f"{name}_reader"] = reader = BurstReader(config, (1 << space.shape().width) - 1)
             wiring.connect(m, reader.request, arbiter.requests[index])
             wiring.connect(m, arbiter.beats[index], beats)
+            commands[name] = reader.command
+            reading += [command.valid, reader.busy]
             arrivals[name] = arrived = Signal(name=f"{name}_arrived")
             m.d.comb += [
-                arrived.eq(arbiter.beats[index].valid & arbiter.beats[index].ready),
+                arrived.eq(beats.valid & beats.ready),
                 reader.space.eq(space),
                 reader.returned.eq(arrived),
             ]
+            if name != "parameter":
+                wiring.connect(m, command, reader.command)
+        # The parameter buffer takes a layer's beats only once it has its command: they begin together.
+        parameter_commands = ((layer_queues["parameters"], parameters.command),
+                              (layer_queues["parameter_read"], commands["parameter"]))
+        begins = Cat(queue.valid & unit.ready for queue, unit in parameter_commands).all()
+        for queue, unit in parameter_commands:
+            m.d.comb += [unit.payload.eq(queue.payload), unit.valid.eq(begins), queue.ready.eq(begins)]
+        m.d.comb += dispatcher.quiet.eq(~Cat(reading).any())
+
+        # Checksums of all that has any.
+        checked = {"program": dispatcher, "mask": mask_checker, "parameter": parameter_checker}
+        m.submodules.crc = crc = StreamCrc(config.bus_bits, len(checked))
+        m.d.comb += [
+            crc.beat.eq(self.memory.read_data.payload),
+            crc.valid.eq(Cat(arrivals[name] for name in checked).any()),
+            crc.stream.eq(arbiter.client),
+            crc.first.eq(Cat(arrivals[name] & unit.first for name, unit in checked.items()).any()),
+            *(unit.crc.eq(crc.state) for unit in checked.values()),
+        ]
+
         wiring.connect(m, store.write_request, wiring.flipped(self.memory.write_request))
         wiring.connect(m, store.write_data, wiring.flipped(self.memory.write_data))
         wiring.connect(m, wiring.flipped(self.memory.write_done), store.write_done)
@@ -180,6 +212,7 @@ class Engine(wiring.Component):
             post.tile_done.eq(sequencer.tile_done),
             sequencer.half_freed.eq(post.half_freed),
             activations.aux.eq(post.aux),
+            post.aux_ready.eq(activations.aux_ready),
             post.aux_data.eq(activations.aux_data),
             activations.write.eq(post.write),
             parameters.row.eq(post.row),
@@ -201,27 +234,54 @@ class Engine(wiring.Component):
         for count, done in (layers_done, post.layer_done), (loads_done, load.done), (stores_done, store.done):
             m.d.sync += count.eq(Mux(start, 0, count + done))
         for unit in dispatcher, load, store, sequencer:
-            m.d.comb += [unit.layers_done.eq(layers_done), unit.loads_done.eq(loads_done)]
-        m.d.comb += dispatcher.stores_done.eq(stores_done)
+            m.d.comb += [unit.layers_done.eq(layers_done), unit.loads_done.eq(loads_done),
+                         unit.stores_done.eq(stores_done)]
 
-        # The first error wins.
+        # Whatever a program does moves one of these, again and again, until it ends.
+        m.submodules.watchdog = watchdog = Watchdog(config.watchdog_cycles)
+        drained = Signal.like(post.drain_address)
+        m.d.sync += drained.eq(post.drain_address)
+        memory = self.memory
+        m.d.comb += [
+            watchdog.running.eq(dispatcher.busy),
+            watchdog.progress.eq(Cat(
+                *(port.valid & port.ready for port in (memory.read_request, memory.read_data, memory.write_request,
+                                                       memory.write_data, memory.write_done)),
+                builder.write.valid, sequencer.beat.valid, post.drain_address != drained, post.write.valid,
+                post.layer_done).any()),
+            dispatcher.expired.eq(watchdog.expired),
+            dispatcher.halt.eq(self.error != Error.NONE),
+        ]
+
+        # The first error wins; of several in one cycle, the one nearest to the cause.
+        errors = [
+            (memory.read_data.valid & memory.read_data.ready & memory.read_error, Error.BUS_READ, arbiter.position, 0),
+            (memory.write_done.valid & memory.write_done.ready & memory.write_error, Error.BUS_WRITE, store.position, 0),
+            (mask_checker.error, Error.MASK_CRC, mask_checker.position, mask_checker.segment),
+            (parameter_checker.error, Error.PARAMETER_CRC, parameter_checker.position, parameter_checker.segment),
+            (decoder.error != Error.NONE, decoder.error, decode_position, 0),
+            (dispatcher.error != Error.NONE, dispatcher.error, dispatcher.position, 0),
+            (watchdog.expired, Error.WATCHDOG, dispatcher.position, 0),
+        ]
         with m.If(start):
-            m.d.sync += [self.error.eq(Error.NONE), self.error_position.eq(0)]
+            m.d.sync += [self.error.eq(Error.NONE), self.error_position.eq(0), self.error_segment.eq(0)]
         with m.Elif(self.error == Error.NONE):
-            with m.If(decoder.error != Error.NONE):
-                m.d.sync += [self.error.eq(decoder.error), self.error_position.eq(decode_position)]
-            with m.Elif(dispatcher.error != Error.NONE):
-                m.d.sync += [self.error.eq(dispatcher.error), self.error_position.eq(dispatcher.position)]
+            for happened, error, position, segment in reversed(errors):
+                with m.If(happened):
+                    m.d.sync += [self.error.eq(error), self.error_position.eq(position), self.error_segment.eq(segment)]
 
         increments = {
             "cycles": dispatcher.busy,
             "beats": sequencer.beat.valid,
             "useful_macs": Mux(sequencer.beat.valid, sequencer.lanes_in_run * sequencer.columns_in_tile, 0),
-            "stall_weights": sequencer.stall_weights,
-            "stall_input": sequencer.stall_input,
+            "stall_weights": sequencer.stall_weights & ~decoder.starved,
+            "stall_memory": sequencer.stall_weights & decoder.starved,
+            "stall_activations": sequencer.stall_activations,
+            "stall_write_back": sequencer.stall_write_back,
             "stall_sums": sequencer.stall_sums,
             "stall_bank": sequencer.stall_bank,
             "stall_short": sequencer.stall_short,
+            "residual_waits": post.residual_waits,
             "built_weights": builder.built_weights,
             "zero_weights": builder.zero_weights,
             "saturations": post.saturations,

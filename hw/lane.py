@@ -2,9 +2,11 @@
 
 from amaranth import *
 from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from arch.config import MASK_WORD_BITS, MAX_COATS
+from arch.config import ANS_BITS, MASK_WORD_BITS, MAX_COATS
+from hw.ans import BANKS, ENTRIES, ans_entry, table_write
 
 __all__ = ["DecoderLane", "SYMBOL_BITS"]
 
@@ -27,16 +29,26 @@ class DecoderLane(wiring.Component):
     Operation: ``symbol`` is the symbol at the position, which ``fire`` moves past it. Words arrive in the next word and
     move on when the current one is used up. ``crossed`` asks for another word.
 
+    For `ans` the symbol, the number of bits that follow it and the next state without them come straight from the
+    output of the table's memory, where the entry of the lane's state waits; ``fire`` reads that of the next one. The
+    first word to come after ``clear`` gives the first state.
+
     Latency: none; a word that arrives is seen in the following cycle.
     """
 
-    def __init__(self, window_bits: int):
-        self._window_bits = window_bits
+    def __init__(self, value_bits: int):
+        self._value_bits = value_bits
         super().__init__({
             #: Bits of the longest symbol.
-            "length": In(range(SYMBOL_BITS + 1)),
-            #: As many ones.
-            "mask": In(window_bits),
+            "length": In(range(max(SYMBOL_BITS, ANS_BITS) + 1)),
+            #: As many ones; not for `ans`.
+            "mask": In(value_bits),
+            #: Symbols are `ans`.
+            "ans": In(1),
+            #: Which table is the layer's.
+            "bank": In(range(BANKS)),
+            #: Entries of the tables.
+            "table": In(table_write()),
             #: Symbols are unary.
             "unary": In(1),
             #: Symbols are signed.
@@ -71,32 +83,64 @@ class DecoderLane(wiring.Component):
             "following": MASK_WORD_BITS,
             "following_virtual": 1,
             "position": range(MASK_WORD_BITS),
+            "entry": ANS_BITS,  # the state of `ans`
         })
         now, saved = ({name: Signal(field.shape, name=f"{prefix}{name}") for name, field in state}
                       for prefix in ("", "saved_"))
         current_valid, following_valid = Signal(), Signal()
 
-        window, masked = Signal(self._window_bits), Signal(self._window_bits)
+        opened, opening = Signal(), Signal()  # the first word has come, comes
+        opened_virtual = Signal()
+
+        window_bits = max(self._value_bits, ANS_BITS)
+        window, masked = Signal(window_bits), Signal(self._value_bits)
         ones = Signal(range(MAX_COATS + 1))
         m.d.comb += [
-            window.eq(Cat(now["current"], now["following"]).bit_select(now["position"], self._window_bits)),
+            window.eq(Cat(now["current"], now["following"]).bit_select(now["position"], window_bits)),
             masked.eq(window & self.mask),
             ones.eq(_trailing_ones(masked[:MAX_COATS])),
         ]
+
+        # The bank that is read is not written: synthesis need not care about the order of a write and a read.
+        m.submodules.entries = entries = Memory(shape=ans_entry(), depth=BANKS * ENTRIES, init=[],
+                                                attrs={"no_rw_check": 1})
+        store, fetch = entries.write_port(), entries.read_port()
+        entry = fetch.data
+        next_entry, read_entry = Signal(ANS_BITS), Signal(ANS_BITS)
+        m.d.comb += [
+            store.en.eq(self.table.valid),
+            store.addr.eq(self.table.address),
+            store.data.eq(self.table.entry),
+            # The base has zeros where bits follow.
+            next_entry.eq(entry.base | window & Cat(entry.bits > bit for bit in range(ANS_BITS))),
+            # What is read is known early, whether it is read is known late.
+            read_entry.eq(Mux(self.restore, saved["entry"], Mux(opened, next_entry, now["following"]))),
+            fetch.addr.eq(Cat(read_entry, self.bank)),
+            fetch.en.eq(self.ans & (self.fire | self.restore | opening)),
+        ]
+        with m.If(fetch.en):
+            m.d.sync += now["entry"].eq(read_entry)
+
         negative = self.stored & (masked & (self.mask ^ self.mask >> 1)).any()
         consumed = Signal.like(self.length)
         end = Signal(range(2 * MASK_WORD_BITS))
         m.d.comb += [
-            self.symbol.eq(Mux(self.unary, ones, masked | Mux(negative, ~self.mask.as_signed(), 0))),
-            consumed.eq(Mux(self.unary, ones + (ones != self.length), self.length)),
+            self.symbol.eq(Mux(self.ans, entry.symbol, Mux(
+                self.unary, ones, masked | Mux(negative, ~self.mask.as_signed(), 0)))),
+            consumed.eq(Mux(self.ans, entry.bits, Mux(self.unary, ones + (ones != self.length), self.length))),
             end.eq(now["position"] + consumed),
             self.ready.eq(current_valid & (following_valid | (now["position"] + self.length <= MASK_WORD_BITS))),
-            self.exhausted.eq(now["current_virtual"] | now["following_virtual"] & (end > MASK_WORD_BITS)),
+            # A symbol of no bits is exhausted if its state is.
+            self.exhausted.eq(now["current_virtual"] & (opened_virtual | ~self.ans | (entry.bits != 0))
+                              | now["following_virtual"] & (end > MASK_WORD_BITS)),
             self.crossed.eq(self.fire & end[-1]),
         ]
 
         move = Signal()
-        m.d.comb += move.eq(following_valid & (self.crossed | ~current_valid))
+        m.d.comb += [
+            move.eq(following_valid & (self.crossed | ~current_valid)),
+            opening.eq(following_valid & ~opened),
+        ]
         m.d.sync += [
             current_valid.eq(current_valid & ~self.crossed | following_valid),
             following_valid.eq(self.arrive | following_valid & ~move),
@@ -108,8 +152,15 @@ class DecoderLane(wiring.Component):
         with m.If(self.arrive):
             m.d.sync += [now["following"].eq(self.word), now["following_virtual"].eq(self.word_virtual)]
 
+        with m.If(opening):
+            m.d.sync += [
+                opened.eq(1),
+                opened_virtual.eq(now["following_virtual"]),
+                now["position"].eq(Mux(self.ans, ANS_BITS, 0)),
+            ]
+
         with m.If(self.clear):
-            m.d.sync += [current_valid.eq(0), following_valid.eq(0), now["position"].eq(0)]
+            m.d.sync += [current_valid.eq(0), following_valid.eq(0), opened.eq(0)]
         # Nothing is asked for when the state is saved, so both words are there.
         with m.If(self.save):
             m.d.sync += [saved[name].eq(now[name]) for name in now]

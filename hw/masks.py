@@ -18,6 +18,10 @@ class MaskBuffer(wiring.Component):
     Words are taken in order; past the layer's last stored word there are zero words, marked ``past_end``, without end.
     ``finish`` ends the layer: words never taken are dropped and the next layer begins at the beat after them.
 
+    A layer with ``mask_keep`` stays: after its end the buffer is at its beginning again, and the next command, which has
+    ``mask_reuse``, takes the same words; the last one of them, without ``mask_keep``, moves on. All beats of a kept layer
+    must fit the ring.
+
     ``save`` keeps everything from the next word on, and ``restore`` goes back there, until ``release`` (which may come
     with the last restore). The beats of all words asked for between save and the last restore must fit the ring.
 
@@ -88,7 +92,8 @@ class MaskBuffer(wiring.Component):
         place, saved_place = Signal(place_bits), Signal(place_bits)
         left, saved_left = Signal(MaskCommand["mask_words"].shape), Signal(MaskCommand["mask_words"].shape)
         written = Signal(place_bits - beat_shift)
-        active, keeping = Signal(), Signal()
+        layer_beat = Signal(place_bits - beat_shift)
+        active, kept, keeping = Signal(), Signal(), Signal()
         settled = Signal(init=1)  # `place` is where the next layer starts
 
         # Ring.
@@ -96,7 +101,7 @@ class MaskBuffer(wiring.Component):
         store, fetch = ring.write_port(), ring.read_port()
         oldest = Signal(place_bits - beat_shift)
         m.d.comb += [
-            oldest.eq(Mux(keeping, saved_place, place)[beat_shift:]),
+            oldest.eq(Mux(kept, layer_beat, Mux(keeping, saved_place, place)[beat_shift:])),
             self.space.eq(self._beats - (written - oldest)[:len(written)]),
             self.beats.ready.eq(self.space != 0),
             store.addr.eq(written[:-1]),
@@ -160,11 +165,19 @@ class MaskBuffer(wiring.Component):
         # Layers.
         m.d.comb += self.command.ready.eq(~active & settled)
         with m.If(self.command.valid & self.command.ready):
-            m.d.sync += [active.eq(1), settled.eq(0), left.eq(self.command.payload.mask_words)]
+            m.d.sync += [
+                active.eq(1),
+                settled.eq(0),
+                left.eq(self.command.payload.mask_words),
+                # A kept layer begins where it began before: `place` is there already.
+                layer_beat.eq(place[beat_shift:]),
+                kept.eq(self.command.payload.mask_keep),
+            ]
         with m.If(self.finish):
             m.d.sync += [active.eq(0), keeping.eq(0)]
 
-        # Jumps: back to the saved place, or to the beat after a layer's last word.
+        # Jumps: back to the saved place, or on to where the next layer begins: the beat after a layer's last word, or the
+        # beginning of a layer that is kept.
         target, settle = Signal(place_bits), Signal()
         m.d.comb += [target.eq(saved_place), settle.eq(~settled & ~keeping & (left == 0))]
         with m.If(self.save):
@@ -175,7 +188,7 @@ class MaskBuffer(wiring.Component):
             m.d.sync += [left.eq(saved_left), settled.eq(0)]
         with m.Elif(settle):
             m.d.comb += target[:beat_shift].eq(0)
-            m.d.comb += target[beat_shift:].eq(place[beat_shift:] + place[:beat_shift].any())
+            m.d.comb += target[beat_shift:].eq(Mux(kept, layer_beat, place[beat_shift:] + place[:beat_shift].any()))
             m.d.sync += settled.eq(1)
         with m.If(self.restore | settle):
             m.d.sync += [

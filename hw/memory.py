@@ -7,7 +7,14 @@ from amaranth.lib.wiring import In, Out
 from arch.config import EngineConfig
 from hw.commands import ReadCommand
 
-__all__ = ["burst_request", "memory_port", "BurstReader", "ReadArbiter"]
+__all__ = ["POSITION_BITS", "OUTSTANDING_BURSTS", "burst_request", "memory_port", "owned_request", "read_beat",
+           "BurstReader", "ReadArbiter"]
+
+POSITION_BITS = ReadCommand["position"].width
+"""Width of a descriptor's index."""
+
+OUTSTANDING_BURSTS = 8
+"""Read bursts that may be on their way."""
 
 PAGE_BYTES = 4096
 """No burst crosses a multiple of this (AMBA AXI, A3.4.1)."""
@@ -22,15 +29,28 @@ def memory_port(config: EngineConfig) -> wiring.Signature:
     """The one interface through which everything reaches the engine, as the engine sees it.
 
     Read data come back in the order of the requests. ``write_done`` gives one token per write burst, once its data are
-    visible to every later read.
+    visible to every later read. ``read_error`` goes with a beat of ``read_data`` and says that it is not what memory
+    holds; ``write_error`` goes with a token and says that the burst was not written.
     """
     return wiring.Signature({
         "read_request": Out(stream.Signature(burst_request(config))),
         "read_data": In(stream.Signature(config.bus_bits)),
+        "read_error": In(1),
         "write_request": Out(stream.Signature(burst_request(config))),
         "write_data": Out(stream.Signature(config.bus_bits)),
         "write_done": In(stream.Signature(0)),
+        "write_error": In(1),
     })
+
+
+def owned_request(config: EngineConfig) -> data.StructLayout:
+    """A burst, the descriptor it is for, and whether it is the last one of its read command."""
+    return data.StructLayout({**burst_request(config).members, "position": POSITION_BITS, "last": 1})
+
+
+def read_beat(config: EngineConfig) -> data.StructLayout:
+    """A beat that was read, the descriptor it is for, and whether it is the last one of its read command."""
+    return data.StructLayout({"data": config.bus_bits, "position": POSITION_BITS, "last": 1})
 
 
 def next_burst(config: EngineConfig, address: Value, left: Value) -> Value:
@@ -56,9 +76,11 @@ class BurstReader(wiring.Component):
         First byte address (a multiple of a beat) and number of beats; zero beats are allowed.
     space : In(unsigned)
         Beats the consumer can take, beats in flight not yet subtracted.
-    request : Out(stream of burst_request)
+    request : Out(stream of owned_request)
     returned : In(1)
         A beat for this reader has come back and is accepted by the consumer in this cycle.
+    busy : Out(1)
+        There are beats to ask for, or on their way.
     """
 
     def __init__(self, config: EngineConfig, space: int):
@@ -69,22 +91,32 @@ class BurstReader(wiring.Component):
             #: Beats the consumer can take.
             "space": In(range(space + 1)),
             #: Bursts to the arbiter.
-            "request": Out(stream.Signature(burst_request(config))),
+            "request": Out(stream.Signature(owned_request(config))),
             #: A requested beat has arrived.
             "returned": In(1),
+            #: Not all beats have arrived.
+            "busy": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
         address = Signal(32)
         left = Signal(32)
+        position = Signal(POSITION_BITS)
         in_flight = Signal(self.space.shape().width + 1)
         requested = Signal.like(self.request.payload.beats)
 
         beats = next_burst(self._config, address, left)
-        m.d.comb += self.command.ready.eq((left == 0) & ~self.request.valid)
+        m.d.comb += [
+            self.command.ready.eq((left == 0) & ~self.request.valid),
+            self.busy.eq(~self.command.ready | (in_flight != 0)),
+        ]
         with m.If(self.command.valid & self.command.ready):
-            m.d.sync += [address.eq(self.command.payload.address), left.eq(self.command.payload.beats)]
+            m.d.sync += [
+                address.eq(self.command.payload.address),
+                left.eq(self.command.payload.beats),
+                position.eq(self.command.payload.position),
+            ]
 
         fits = in_flight + beats <= self.space
         with m.If(self.request.valid):
@@ -96,6 +128,8 @@ class BurstReader(wiring.Component):
                 self.request.valid.eq(1),
                 self.request.payload.address.eq(address),
                 self.request.payload.beats.eq(beats),
+                self.request.payload.position.eq(position),
+                self.request.payload.last.eq(beats == left),
                 address.eq(address + (beats << self._config.bus_bytes.bit_length() - 1)),
                 left.eq(left - beats),
             ]
@@ -113,13 +147,15 @@ class ReadArbiter(wiring.Component):
 
     Members
     -------
-    requests : In(array of streams of burst_request)
-    beats : Out(array of streams of bus_bits)
+    requests : In(array of streams of owned_request)
+    beats : Out(array of streams of read_beat)
     read_request, read_data
         The read half of :func:`memory_port`.
+    client, position : Out
+        Whose ``read_data`` are, and for which descriptor. Valid with ``read_data.valid & read_data.ready``.
     """
 
-    def __init__(self, config: EngineConfig, clients: int, outstanding: int = 8):
+    def __init__(self, config: EngineConfig, clients: int, outstanding: int = OUTSTANDING_BURSTS):
         if clients < 2:
             raise ValueError(f"clients must be at least 2, not {clients!r}")
         self._config = config
@@ -127,17 +163,21 @@ class ReadArbiter(wiring.Component):
         self._outstanding = outstanding
         super().__init__({
             #: Burst requests of each client.
-            "requests": In(stream.Signature(burst_request(config))).array(clients),
+            "requests": In(stream.Signature(owned_request(config))).array(clients),
             #: Beats for each client.
-            "beats": Out(stream.Signature(config.bus_bits)).array(clients),
+            "beats": Out(stream.Signature(read_beat(config))).array(clients),
             "read_request": Out(stream.Signature(burst_request(config))),
             "read_data": In(stream.Signature(config.bus_bits)),
+            #: The client of the oldest burst, and its descriptor.
+            "client": Out(range(clients)),
+            "position": Out(POSITION_BITS),
         })
 
     def elaborate(self, platform):
         m = Module()
         config, clients = self._config, self._clients
-        tag = data.StructLayout({"client": range(clients), "beats": range(config.burst_beats + 1)})
+        tag = data.StructLayout({"client": range(clients), "beats": range(config.burst_beats + 1),
+                                 "position": POSITION_BITS, "last": 1})
         m.submodules.tags = tags = fifo.SyncFIFOBuffered(width=tag.size, depth=self._outstanding)
         tag_in, tag_out = data.View(tag, tags.w_data), data.View(tag, tags.r_data)
 
@@ -156,29 +196,41 @@ class ReadArbiter(wiring.Component):
         # A request that was shown must not be replaced by another client's before it is taken.
         m.d.comb += chosen.eq(Mux(locked, last, choice))
         for client in range(clients):
+            request = self.requests[client].payload
             with m.If(chosen == client):
                 m.d.comb += [
-                    self.read_request.payload.eq(self.requests[client].payload),
+                    self.read_request.payload.address.eq(request.address),
+                    self.read_request.payload.beats.eq(request.beats),
                     self.read_request.valid.eq(self.requests[client].valid & tags.w_rdy),
                     self.requests[client].ready.eq(self.read_request.ready & tags.w_rdy),
                     tag_in.client.eq(client),
-                    tag_in.beats.eq(self.requests[client].payload.beats),
+                    tag_in.beats.eq(request.beats),
+                    tag_in.position.eq(request.position),
+                    tag_in.last.eq(request.last),
                 ]
         m.d.comb += tags.w_en.eq(self.read_request.valid & self.read_request.ready)
         with m.If(self.read_request.valid):
             m.d.sync += [last.eq(chosen), locked.eq(~self.read_request.ready)]
 
         taken = Signal(range(config.burst_beats + 1))
+        ends = Signal()
+        m.d.comb += [ends.eq(taken + 1 == tag_out.beats), self.client.eq(tag_out.client),
+                     self.position.eq(tag_out.position)]
         for client in range(clients):
+            beat = self.beats[client].payload
+            m.d.comb += [
+                beat.data.eq(self.read_data.payload),
+                beat.position.eq(tag_out.position),
+                beat.last.eq(tag_out.last & ends),
+            ]
             with m.If(tags.r_rdy & (tag_out.client == client)):
                 m.d.comb += [
-                    self.beats[client].payload.eq(self.read_data.payload),
                     self.beats[client].valid.eq(self.read_data.valid),
                     self.read_data.ready.eq(self.beats[client].ready),
                 ]
         with m.If(self.read_data.valid & self.read_data.ready):
             m.d.sync += taken.eq(taken + 1)
-            with m.If(taken + 1 == tag_out.beats):
+            with m.If(ends):
                 m.d.sync += taken.eq(0)
                 m.d.comb += tags.r_en.eq(1)
         return m

@@ -7,8 +7,13 @@ from amaranth.lib.wiring import In, Out
 
 from arch.config import BIAS_BITS, MULTIPLIER_BITS, EngineConfig
 from arch.descriptor import FIELDS, PARAMETER_BYTES
+from hw.commands import ParameterCommand
+from hw.queue import Queue
 
 __all__ = ["ParameterBuffer", "parameter_row", "row_offset"]
+
+LAYERS_AHEAD = 4
+"""Layers, besides the one being read, whose rows can be in the ring."""
 
 
 def parameter_row(config: EngineConfig) -> data.ArrayLayout:
@@ -29,23 +34,27 @@ class ParameterBuffer(wiring.Component):
     k mod R. The layer ends its last row, and bytes left in its last beat are dropped. The next command is taken as soon
     as the layer's last record is in the ring, so records run ahead of their use as far as there are rows.
 
-    ``space`` counts beats of the current layer only, so that a beat in flight never waits for a command.
+    A layer with ``parameter_keep`` stays: its rows are read and released as always, then all of them are there again
+    for the next layer, which has ``parameter_reuse`` and brings no beats; the last one of them, without
+    ``parameter_keep``, frees them. A kept layer must fit the ring.
+
+    Beats of a layer must not be asked for before its command is taken: then none ever waits for a command.
 
     Latency: one record per cycle, a beat in the cycles between; ``record`` follows ``row`` by one cycle.
 
     Members
     -------
-    command : In(stream of {out_channels})
+    command : In(stream of ParameterCommand)
     beats : In(stream of bus_bits)
     space : Out(unsigned)
         Beats that are taken without any row being released; beats in flight not yet subtracted.
     row : In(row_offset)
-        Row to read, counted from the oldest one.
+        Row to read, counted from the oldest one not released.
     record : Out(parameter_row)
     rows_ready : Out(range(rows + 1))
         Complete rows not yet released.
     release : In(unsigned)
-        That many of the oldest rows are free.
+        That many of the oldest rows have been used; no more than the current layer has.
     """
 
     def __init__(self, config: EngineConfig):
@@ -53,8 +62,8 @@ class ParameterBuffer(wiring.Component):
         self._rows = config.parameter_channels // config.requantiser_lanes
         capacity = (PARAMETER_BYTES * config.parameter_channels + PARAMETER_BYTES - 1) // config.bus_bytes + 1
         super().__init__({
-            #: Number of records of the next layer.
-            "command": In(stream.Signature(data.StructLayout({"out_channels": FIELDS["out_channels"].bits}))),
+            #: The next layer.
+            "command": In(stream.Signature(ParameterCommand)),
             #: Packed records, each layer from a fresh beat.
             "beats": In(stream.Signature(config.bus_bits)),
             #: Beats certain to be taken.
@@ -65,7 +74,7 @@ class ParameterBuffer(wiring.Component):
             "record": Out(parameter_row(config)),
             #: Complete rows.
             "rows_ready": Out(range(self._rows + 1)),
-            #: Rows to free in this cycle.
+            #: Rows done with in this cycle.
             "release": In(range(config.columns // config.requantiser_lanes + 1)),
         })
 
@@ -78,25 +87,61 @@ class ParameterBuffer(wiring.Component):
         m.submodules.memory = memory = Memory(shape=parameter_row(config), depth=rows, init=[])
         write, read = memory.write_port(granularity=1), memory.read_port()
 
+        # Layers whose rows are not all released, in order.
+        command = self.command.payload
+        layer_rows = Shape(FIELDS["out_channels"].bits + 1)
+        layout = data.StructLayout({"rows": layer_rows, "keep": 1})
+        m.submodules.layers = layers = Queue(layout, LAYERS_AHEAD)
+
         records_left = Signal(FIELDS["out_channels"].bits)
         beats_left = Signal(range((PARAMETER_BYTES << FIELDS["out_channels"].bits) // bus_bytes + 2))
-        m.d.comb += self.command.ready.eq(records_left == 0)
-        with m.If(self.command.valid & self.command.ready):
-            channels = self.command.payload.out_channels
+        m.d.comb += [
+            self.command.ready.eq((records_left == 0) & layers.enter.ready),
+            layers.enter.valid.eq(self.command.valid & (records_left == 0)),
+            layers.enter.payload.rows.eq((command.out_channels + (lanes - 1)) >> lane_bits),
+            layers.enter.payload.keep.eq(command.parameter_keep),
+        ]
+        with m.If(self.command.valid & self.command.ready & ~command.parameter_reuse):
             m.d.sync += [
-                records_left.eq(channels),
-                beats_left.eq((channels * PARAMETER_BYTES + (bus_bytes - 1)) >> beat_shift),
+                records_left.eq(command.out_channels),
+                beats_left.eq((command.out_channels * PARAMETER_BYTES + (bus_bytes - 1)) >> beat_shift),
+            ]
+
+        # The layer being read. `unread` rows are complete and not released by it; `used` ones may not be overwritten.
+        layer, layer_valid, rows_left = Signal(layout), Signal(), Signal(layer_rows)
+        first, place, newest = Signal(range(rows)), Signal(range(rows)), Signal(range(rows))
+        unread, used = Signal(range(rows + 1)), Signal(range(rows + 1))
+        row_ends, layer_ends, again = Signal(), Signal(), Signal()
+        m.d.comb += [
+            layers.leave.ready.eq(~layer_valid),
+            layer_ends.eq(layer_valid & (self.release != 0) & (self.release == rows_left)),
+            again.eq(layer_ends & layer.keep),
+            self.rows_ready.eq(Mux(layer_valid, unread, 0)),
+        ]
+        m.d.sync += [
+            rows_left.eq(rows_left - self.release),
+            place.eq(Mux(again, first, place + self.release)),
+            unread.eq(unread + row_ends - self.release + Mux(again, layer.rows, 0)),
+            used.eq(used + row_ends - Mux(layer.keep, 0, self.release)),
+        ]
+        with m.If(layer_ends):
+            m.d.sync += layer_valid.eq(0)
+        with m.If(layers.leave.valid & layers.leave.ready):
+            m.d.sync += [
+                layer.eq(layers.leave.payload),
+                layer_valid.eq(1),
+                rows_left.eq(layers.leave.payload.rows),
+                first.eq(place),
             ]
 
         # Gearbox: `level` bytes, the oldest lowest. It takes a beat or gives a record.
         gearbox = Signal(8 * (bus_bytes + PARAMETER_BYTES - 1))
         level = Signal(range(bus_bytes + PARAMETER_BYTES))
-        oldest, newest = Signal(range(rows)), Signal(range(rows))
         slot = Signal(range(max(2, lanes)))
-        give, row_ends = Signal(), Signal()
+        give = Signal()
         m.d.comb += [
             self.beats.ready.eq((beats_left != 0) & (level < PARAMETER_BYTES)),
-            give.eq((records_left != 0) & (level >= PARAMETER_BYTES) & (self.rows_ready != rows)),
+            give.eq((records_left != 0) & (level >= PARAMETER_BYTES) & (used != rows)),
             row_ends.eq(give & ((slot == lanes - 1) | (records_left == 1))),
         ]
         with m.If(self.beats.valid & self.beats.ready):
@@ -114,25 +159,19 @@ class ParameterBuffer(wiring.Component):
             ]
         with m.If(row_ends):
             m.d.sync += newest.eq(newest + 1)
-        m.d.sync += [
-            self.rows_ready.eq(self.rows_ready + row_ends - self.release),
-            oldest.eq(oldest + self.release),
-        ]
         m.d.comb += [
             write.addr.eq(newest),
             write.data.eq(gearbox[:MULTIPLIER_BITS + BIAS_BITS].replicate(lanes)),
             write.en.eq(give << slot),
-            read.addr.eq(oldest + self.row),
+            read.addr.eq(place + self.row),
             self.record.eq(read.data),
         ]
 
         # A beat is certain if, with everything before it unpacked into the free slots, fewer bytes than a record
         # are left in the gearbox.
         free_slots = Signal(range(config.parameter_channels + 1))
-        certain = Signal(signed(self.space.shape().width + 1))
         m.d.comb += [
-            free_slots.eq(((rows - self.rows_ready) << lane_bits) - slot),
-            certain.eq(((free_slots * PARAMETER_BYTES + (PARAMETER_BYTES - 1) - level) >> beat_shift) + 1),
-            self.space.eq(Mux(beats_left < certain, beats_left, certain)),
+            free_slots.eq(((rows - used) << lane_bits) - slot),
+            self.space.eq(((free_slots * PARAMETER_BYTES + (PARAMETER_BYTES - 1) - level) >> beat_shift) + 1),
         ]
         return m

@@ -41,9 +41,9 @@ class PassWalker(wiring.Component):
     """Counts through column tiles, pixel tiles, kernel rows, chunks and pixels without a multiplier.
 
     Operation: ``step`` is valid while ``active`` and moves on with ``advance``. A layer's command is taken when no
-    layer is active, the counts of completed layers and loads have reached what it waits for, and it has been seen for
-    ``pad_rows`` cycles, which find its first row, usually while the layer before it is active. Every loop rolls over
-    in the cycle of its last pixel.
+    layer is active, the counts of completed layers, loads and stores have reached what it waits for, and it has been
+    seen for ``pad_rows`` cycles, which find its first row, usually while the layer before it is active. Every loop
+    rolls over in the cycle of its last pixel.
 
     Latency: the first step follows the command by one cycle.
     """
@@ -55,13 +55,16 @@ class PassWalker(wiring.Component):
             "start": In(1),
             #: Layers, in running order.
             "command": In(stream.Signature(PassCommand)),
-            #: Completed layers and loads of this program.
+            #: Completed layers, loads and stores of this program.
             "layers_done": In(COUNT_BITS),
             "loads_done": In(COUNT_BITS),
+            "stores_done": In(COUNT_BITS),
             #: One cycle: a layer's command is taken.
             "layer_start": Out(1),
-            #: The next layer has to wait for others.
-            "waiting": Out(1),
+            #: The next layer has to wait for loads or stores.
+            "waits_transfers": Out(1),
+            #: The next layer has to wait for layers.
+            "waits_layers": Out(1),
             #: There is a step.
             "active": Out(1),
             "step": Out(pass_step(config)),
@@ -172,10 +175,12 @@ class PassWalker(wiring.Component):
         command = self.command.payload
         rows_above, bytes_above = Signal.like(command.pad_rows), Signal(address_bits)
         found = rows_above == command.pad_rows
-        met = (self.layers_done >= command.wait_layers) & (self.loads_done >= command.wait_loads)
+        layers_met = self.layers_done >= command.wait_layers
+        transfers_met = (self.loads_done >= command.wait_loads) & (self.stores_done >= command.wait_stores)
         m.d.comb += [
-            self.waiting.eq(self.command.valid & ~self.active & ~met),
-            self.command.ready.eq(~self.active & met & found),
+            self.waits_transfers.eq(self.command.valid & ~self.active & ~transfers_met),
+            self.waits_layers.eq(self.command.valid & ~self.active & ~layers_met),
+            self.command.ready.eq(~self.active & layers_met & transfers_met & found),
             self.layer_start.eq(self.command.valid & self.command.ready),
         ]
         with m.If(self.layer_start):

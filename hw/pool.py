@@ -72,8 +72,10 @@ class _Axis(wiring.Component):
 class PoolWindows(wiring.Component):
     """Walks a convolution's map in raster order and lists, for each pixel, the pool windows that hold it.
 
-    Operation: a cycle of ``restart`` and then one of ``advance`` make the map's first pixel current; every further
-    ``advance`` makes the next one current, with all its targets pending. ``drop`` ends the current target.
+    Operation: the map has ``pool_padding`` columns of padding at its left and ``pool_row_padding`` rows above it, 0 for
+    a strip that begins with a window. A cycle of ``restart`` and then one of ``advance`` make the map's first pixel
+    current; every further ``advance`` makes the next one current, with all its targets pending. ``drop`` ends the
+    current target.
     Targets come column by column, the later window first: the target that the next pixel shares is then never earlier
     in the next pixel's list, so updates of one pooled pixel within a map row are at least a pixel's duration apart.
 
@@ -119,12 +121,13 @@ class PoolWindows(wiring.Component):
         # The axes are at the pixel after the current one.
         columns_left = Signal(16)
         wraps = columns_left == 1
-        for axis, windows, pitch in ((columns, layer.pool_width, layer.out_channels),
-                                     (rows, layer.pool_height, layer.pool_row_bytes)):
+        for axis, padding, windows, pitch in (
+                (columns, layer.pool_padding, layer.pool_width, layer.out_channels),
+                (rows, layer.pool_row_padding, layer.pool_height, layer.pool_row_bytes)):
             m.d.comb += [
                 axis.kernel.eq(layer.pool_kernel),
                 axis.stride.eq(layer.pool_stride),
-                axis.padding.eq(layer.pool_padding),
+                axis.padding.eq(padding),
                 axis.windows.eq(windows),
                 axis.pitch.eq(pitch),
             ]

@@ -5,12 +5,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from arch import latency
 from arch.config import EngineConfig
 from arch.descriptor import PoolMode
 from hw.commands import PostCommand
 from hw.drain import DrainWalker, drain_step
 from hw.parameters import parameter_row, row_offset
-from hw.requantise import ACCUMULATOR_BITS, Requantiser, requantiser_operands
+from hw.requantise import ACCUMULATOR_BITS, Requantiser
+from hw.table import count_ones
 
 __all__ = ["PostProcessor"]
 
@@ -20,7 +22,12 @@ class PostProcessor(wiring.Component):
 
     Operation: per ``command`` waits for the half of each (column tile, pixel tile), 0, 1, 0, .. over the whole program,
     and passes its sums group by group through the requantiser. A maximum pool is updated in place in the activation
-    memory, an average pool is summed here. Layers do not overlap: the next one is taken after ``layer_done``.
+    memory, an average pool is summed here. Layers do not overlap: no residual is read before the ``layer_done`` of the
+    layer before.
+
+    ``aux`` serves two readers. A pooled byte is read late in the pipeline, which never stalls: it is urgent. A residual
+    is read when its step is decided: it is patient, gives way to pooled bytes, and the walk waits for it
+    (:class:`DrainWalker`, which also says why it gets through).
 
     Latency: ``LATENCY`` cycles from the walk's decision to the write, one group of R channels per cycle;
     :class:`DrainWalker` gives the cycles of a pixel.
@@ -36,8 +43,11 @@ class PostProcessor(wiring.Component):
         The oldest half has been read.
     drain_half, drain_address : Out, sums : In
         Read side of the partial sums, sums one cycle after the address.
-    aux : Out({valid, address}), aux_data : In
-        Reads of the activation memory (residual, pool), data two cycles later.
+    aux : Out({valid, urgent, address}), aux_ready : In(1), aux_data : In
+        Reads of the activation memory (residual, pool), data ``latency.ACTIVATION_READ`` cycles later. ``aux_ready`` is
+        set for an urgent one.
+    residual_waits : Out(1)
+        A step was held back because its residual could not be read.
     write : Out({valid, address, data, mask})
     rows_ready, record : In, row, release : Out
         The parameter buffer; ``record`` one cycle after ``row``.
@@ -50,7 +60,7 @@ class PostProcessor(wiring.Component):
     """
 
     #: From the cycle in which a step is decided to its write.
-    LATENCY = 5 + Requantiser.LATENCY
+    LATENCY = latency.POST_WRITE
 
     def __init__(self, config: EngineConfig):
         self._config = config
@@ -66,8 +76,10 @@ class PostProcessor(wiring.Component):
             "drain_half": Out(1),
             "drain_address": Out(range(config.partial_sums)),
             "sums": In(data.ArrayLayout(signed(config.accumulator_bits), config.columns)),
-            "aux": Out(data.StructLayout({"valid": 1, "address": address})),
+            "aux": Out(data.StructLayout({"valid": 1, "urgent": 1, "address": address})),
+            "aux_ready": In(1),
             "aux_data": In(8 * width),
+            "residual_waits": Out(1),
             "write": Out(write),
             "row": Out(row_offset(config)),
             "record": In(parameter_row(config)),
@@ -88,7 +100,7 @@ class PostProcessor(wiring.Component):
         layer = walker.layer
         for name in "start", "tile_done", "rows_ready":
             m.d.comb += getattr(walker, name).eq(getattr(self, name))
-        for name in "drain_half", "drain_address", "release":
+        for name in "drain_half", "drain_address", "release", "half_freed", "residual_waits":
             m.d.comb += getattr(self, name).eq(getattr(walker, name))
 
         # steps[n] is the walker's step n cycles after it was decided.
@@ -99,90 +111,103 @@ class PostProcessor(wiring.Component):
         m.d.sync += steps[3].address.eq(
             steps[2].address + Mux(layer.pool == PoolMode.MAX, walker.pool_offset, 0))
 
-        # Cycle 1: sums and parameters are asked for; cycle 2: they come, and the group is picked out.
+        # Cycle 0: the residual is asked for, unless a pooled byte is in this cycle.
+        update = steps[latency.POST_POOL_READ]
+        m.d.comb += [
+            self.aux.valid.eq(update.update | walker.residual.valid),
+            self.aux.urgent.eq(update.update),
+            self.aux.address.eq(Mux(update.update, update.address, walker.residual.address)),
+            walker.residual_ready.eq(self.aux_ready & ~update.update),
+        ]
+
+        # Cycle 1: sums and parameters are asked for; cycle 2: they come, and the group is picked out. The residual has
+        # come as well.
         m.d.comb += self.row.eq(steps[1].row)
         group_bits = lanes * config.accumulator_bits
         picked = Signal(data.ArrayLayout(signed(config.accumulator_bits), lanes), reset_less=True)
         records = Signal(parameter_row(config), reset_less=True)
-        with m.Switch(steps[2].row):
-            for group in range(groups):
-                with m.Case(group):
-                    m.d.sync += picked.eq(self.sums.as_value()[group * group_bits:(group + 1) * group_bits])
-        m.d.sync += [records.eq(self.record), self.half_freed.eq(walker.half_freed)]
+        residuals = Signal(data.ArrayLayout(signed(8), lanes), reset_less=True)
+        with m.If(steps[2].valid):
+            with m.Switch(steps[2].row):
+                for group in range(groups):
+                    with m.Case(group):
+                        m.d.sync += picked.eq(self.sums.as_value()[group * group_bits:(group + 1) * group_bits])
+            m.d.sync += records.eq(self.record)
+        with m.If(steps[latency.ACTIVATION_READ].residual):
+            m.d.sync += residuals.eq(self.aux_data[:8 * lanes])
 
         # Cycle 3: the requantiser's operands. A wide layer's channel goes through lane 0.
         m.submodules.averages = averages = Memory(
             shape=data.ArrayLayout(signed(ACCUMULATOR_BITS), lanes), depth=max(2, groups), init=[])
         totals, totals_write = averages.read_port(domain="comb"), averages.write_port()
         m.submodules.requantiser = requantiser = Requantiser(config)
-        operands = Signal(requantiser_operands(config), reset_less=True)
-        m.d.sync += [
-            operands.residual_multiplier.eq(Mux(steps[3].residual, layer.residual_multiplier, 0)),
-            operands.wide.eq(layer.wide),
-        ]
-        with m.If(steps[3].average):
-            m.d.sync += [operands.shift.eq(layer.pool_shift), operands.clamp_low.eq(-128)]
+
+        def operand(port):
+            register = Signal.like(port, reset_less=True)
+            m.d.comb += port.eq(register)
+            return register
+
+        m.d.sync += requantiser.valid.eq(steps[3].valid)
+        shift, clamp_low, wide, residual_multiplier = (
+            operand(getattr(requantiser, name)) for name in ("shift", "clamp_low", "wide", "residual_multiplier"))
+        accumulators, multipliers, biases, residual_operands = (
+            [operand(port) for port in getattr(requantiser, name)]
+            for name in ("accumulators", "multipliers", "biases", "residuals"))
+        with m.If(steps[3].valid):
+            m.d.sync += [
+                residual_multiplier.eq(Mux(steps[3].residual, layer.residual_multiplier, 0)),
+                wide.eq(steps[3].wide),
+                shift.eq(Mux(steps[3].average, layer.pool_shift, layer.shift)),
+                clamp_low.eq(Mux(steps[3].average, -128, layer.clamp_low)),
+            ]
             for lane in range(lanes):
                 m.d.sync += [
-                    operands.accumulators[lane].eq(totals.data[lane]),
-                    operands.multipliers[lane].eq(layer.pool_multiplier),
-                    operands.biases[lane].eq(0),
-                ]
-        with m.Else():
-            m.d.sync += [operands.shift.eq(layer.shift), operands.clamp_low.eq(layer.clamp_low)]
-            for lane in range(lanes):
-                m.d.sync += [
-                    operands.accumulators[lane].eq(picked[lane]),
-                    operands.multipliers[lane].eq(records[lane].multiplier),
-                    operands.biases[lane].eq(records[lane].bias),
+                    accumulators[lane].eq(Mux(steps[3].average, totals.data[lane], picked[lane])),
+                    multipliers[lane].eq(Mux(steps[3].average, layer.pool_multiplier, records[lane].multiplier)),
+                    biases[lane].eq(Mux(steps[3].average, 0, records[lane].bias)),
                 ]
             with m.Switch(steps[3].lane):
                 for lane in range(1, lanes):
                     with m.Case(lane):
                         m.d.sync += [
-                            operands.accumulators[0].eq(picked[lane]),
-                            operands.multipliers[0].eq(records[lane].multiplier),
-                            operands.biases[0].eq(records[lane].bias),
+                            accumulators[0].eq(picked[lane]),
+                            multipliers[0].eq(records[lane].multiplier),
+                            biases[0].eq(records[lane].bias),
                         ]
+        with m.If(steps[3].residual):
+            m.d.sync += [target.eq(residual) for target, residual in zip(residual_operands, residuals)]
 
-        # Cycle 4: they enter, with the residuals asked for in cycle 2.
-        m.d.comb += [
-            requantiser.operands.eq(operands),
-            requantiser.operands.residuals.eq(self.aux_data[:8 * lanes]),
-        ]
+        # Cycle 4: they enter; cycle 9: the result leaves, and a pooled byte comes from the activation memory.
         leave = 4 + Requantiser.LATENCY
 
-        # A pooled byte comes from the activation memory in the cycle in which the result leaves.
-        update = steps[leave - 2]
-        m.d.comb += [
-            self.aux.valid.eq(steps[2].residual | update.update),
-            self.aux.address.eq(Mux(update.update, update.address, steps[2].residual_address)),
-        ]
-
         # Cycle 9: sums of the average pool.
-        step, result = steps[leave], requantiser.result
+        step, outputs = steps[leave], requantiser.outputs
         m.d.comb += [
             walker.settled.eq(~Cat(steps[stage].accumulate for stage in range(1, leave - 2)).any()),
             totals.addr.eq(Mux(steps[3].average, steps[3].row, step.row)),
             totals_write.addr.eq(step.row),
             totals_write.en.eq(step.accumulate),
         ]
-        m.d.comb += [totals_write.data[lane].eq(result.outputs[lane] + Mux(step.initial, 0, totals.data[lane]))
+        m.d.comb += [totals_write.data[lane].eq(outputs[lane] + Mux(step.initial, 0, totals.data[lane]))
                      for lane in range(lanes)]
 
         # Cycle 10: the write.
         stored = [Mux(step.update & (old > output), old, output)
-                  for old, output in ((self.aux_data[8 * lane:8 * lane + 8].as_signed(), result.outputs[lane])
+                  for old, output in ((self.aux_data[8 * lane:8 * lane + 8].as_signed(), outputs[lane])
                                       for lane in range(lanes))]
         m.d.sync += [
             self.write.valid.eq(step.write),
-            self.write.address.eq(step.address),
-            self.write.data.eq(Mux(layer.wide, result.wide_output, Cat(value[:8] for value in stored))),
-            self.write.mask.eq(Mux(layer.wide, 0b1111, step.mask)),
             self.layer_done.eq(step.last),
-            self.saturations.eq(Mux(step.count, sum((result.saturated & step.mask)[lane] for lane in range(lanes)), 0)),
+            self.saturations.eq(Mux(step.count, count_ones(list(requantiser.saturated & step.mask)), 0)),
         ]
-        m.d.comb += walker.layer_done.eq(self.layer_done)
+        with m.If(step.write):
+            m.d.sync += [
+                self.write.address.eq(step.address),
+                self.write.data.eq(Mux(step.wide, requantiser.wide_output, Cat(value[:8] for value in stored))),
+                self.write.mask.eq(Mux(step.wide, 0b1111, step.mask)),
+            ]
+        # What is taken three cycles on may read from the cycle after `layer_done` on.
+        m.d.comb += walker.layer_ends.eq(steps[leave - 2].last)
         if config.trace:
             m.d.comb += self.trace.eq(self.write)
         return m

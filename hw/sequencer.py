@@ -39,9 +39,10 @@ class PassSequencer(wiring.Component):
             "start": In(1),
             #: Layers, in running order.
             "command": In(stream.Signature(PassCommand)),
-            #: Completed layers and loads of this program.
+            #: Completed layers, loads and stores of this program.
             "layers_done": In(COUNT_BITS),
             "loads_done": In(COUNT_BITS),
+            "stores_done": In(COUNT_BITS),
             #: Runs to read, and their bytes ``latency.ACTIVATION_READ`` cycles after acceptance.
             "window": Out(stream.Signature(data.StructLayout({"address": config.activation_address_bits}))),
             "window_data": In(8 * config.lanes),
@@ -64,8 +65,10 @@ class PassSequencer(wiring.Component):
             "layer_start": Out(1),
             #: The next pass's weights are not built yet.
             "stall_weights": Out(1),
-            #: The next layer waits for other layers or loads.
-            "stall_input": Out(1),
+            #: The next layer waits for loads or stores.
+            "stall_activations": Out(1),
+            #: The next layer waits for the write-back of others, and for nothing else.
+            "stall_write_back": Out(1),
             #: No half of the partial sums is free.
             "stall_sums": Out(1),
             #: The activation memory refused a request.
@@ -79,7 +82,8 @@ class PassSequencer(wiring.Component):
         config = self._config
         m.submodules.walker = walker = PassWalker(config)
         wiring.connect(m, wiring.flipped(self.command), walker.command)
-        m.d.comb += [getattr(walker, name).eq(getattr(self, name)) for name in ("start", "layers_done", "loads_done")]
+        m.d.comb += [getattr(walker, name).eq(getattr(self, name))
+                     for name in ("start", "layers_done", "loads_done", "stores_done")]
         m.d.comb += self.layer_start.eq(walker.layer_start)
 
         # Decide: one request a cycle, if the pass may begin and the request before it is accepted.
@@ -96,7 +100,10 @@ class PassSequencer(wiring.Component):
             m.d.comb += self.stall_short.eq(1)
             m.d.sync += stretch.eq(stretch - 1)
         with m.Elif(~walker.active):
-            m.d.comb += self.stall_input.eq(walker.waiting)
+            m.d.comb += [
+                self.stall_activations.eq(walker.waits_transfers),
+                self.stall_write_back.eq(walker.waits_layers & ~walker.waits_transfers),
+            ]
         with m.Elif(pass_begins & (slots_built == 0)):
             m.d.comb += self.stall_weights.eq(1)
         with m.Elif(pass_begins & step.first & (halves_free == 0)):

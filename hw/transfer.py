@@ -7,17 +7,23 @@ from amaranth.lib.wiring import In, Out
 from arch import latency
 from arch.config import EngineConfig
 from hw.commands import COUNT_BITS, ReadCommand, TransferCommand
-from hw.memory import burst_request, next_burst
+from hw.memory import POSITION_BITS, burst_request, next_burst, read_beat
 from hw.queue import Queue
 
-__all__ = ["LoadUnit", "StoreUnit"]
+__all__ = ["LoadUnit", "StoreUnit", "dependencies_met"]
+
+
+def dependencies_met(counts, command) -> Value:
+    """Whether as many layers, loads and stores are complete as ``command`` waits for."""
+    return ((counts.layers_done >= command.wait_layers) & (counts.loads_done >= command.wait_loads)
+            & (counts.stores_done >= command.wait_stores))
 
 
 class LoadUnit(wiring.Component):
     """Copies beats from memory to the activation memory.
 
-    Operation: waits until the layers and loads it depends on are done, has its beats read and writes them to
-    consecutive activation addresses. ``done`` follows the last write.
+    Operation: waits until the layers, loads and stores it depends on are done, has its beats read and writes them to
+    consecutive activation addresses, whole beats as they come. ``done`` follows the last write.
     """
 
     def __init__(self, config: EngineConfig):
@@ -29,10 +35,12 @@ class LoadUnit(wiring.Component):
             "layers_done": In(COUNT_BITS),
             #: Completed loads of this program.
             "loads_done": In(COUNT_BITS),
+            #: Completed stores of this program.
+            "stores_done": In(COUNT_BITS),
             #: To the burst reader.
             "read": Out(stream.Signature(ReadCommand)),
             #: From the burst reader.
-            "beats": In(stream.Signature(config.bus_bits)),
+            "beats": In(stream.Signature(read_beat(config))),
             #: To the activation memory.
             "load": Out(stream.Signature(data.StructLayout({"address": address, "data": config.bus_bits}))),
             #: One cycle: a load has ended and its bytes are visible.
@@ -42,7 +50,7 @@ class LoadUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         command = self.command.payload
-        met = (self.layers_done >= command.wait_layers) & (self.loads_done >= command.wait_loads)
+        met = dependencies_met(self, command)
         left = Signal.like(command.beats)
         address = Signal(self._config.activation_address_bits)
 
@@ -50,10 +58,11 @@ class LoadUnit(wiring.Component):
             self.read.valid.eq(self.command.valid & met & (left == 0)),
             self.read.payload.address.eq(command.memory_address),
             self.read.payload.beats.eq(command.beats),
+            self.read.payload.position.eq(command.position),
             self.command.ready.eq(self.read.ready & met & (left == 0)),
             self.load.valid.eq(self.beats.valid),
             self.load.payload.address.eq(address),
-            self.load.payload.data.eq(self.beats.payload),
+            self.load.payload.data.eq(self.beats.payload.data),
             self.beats.ready.eq(self.load.ready),
         ]
         m.d.sync += self.done.eq(0)
@@ -71,8 +80,8 @@ class LoadUnit(wiring.Component):
 class StoreUnit(wiring.Component):
     """Copies beats from the activation memory to memory, burst by burst.
 
-    Operation: waits until the layers and loads it depends on are done; sends every burst's request, then its data.
-    ``done`` follows the acknowledgement of the last burst.
+    Operation: waits until the layers, loads and stores it depends on are done; sends every burst's request, then its
+    data. ``done`` follows the acknowledgement of the last burst.
     """
 
     def __init__(self, config: EngineConfig):
@@ -83,6 +92,8 @@ class StoreUnit(wiring.Component):
             "layers_done": In(COUNT_BITS),
             #: Completed loads of this program.
             "loads_done": In(COUNT_BITS),
+            #: Completed stores of this program.
+            "stores_done": In(COUNT_BITS),
             #: Read requests to the activation memory.
             "store": Out(stream.Signature(data.StructLayout({"address": config.activation_address_bits}))),
             #: Their data, ACTIVATION_READ cycles later.
@@ -90,6 +101,8 @@ class StoreUnit(wiring.Component):
             "write_request": Out(stream.Signature(burst_request(config))),
             "write_data": Out(stream.Signature(config.bus_bits)),
             "write_done": In(stream.Signature(0)),
+            #: The descriptor that write bursts on their way belong to.
+            "position": Out(POSITION_BITS),
             #: One cycle: a store has ended and memory has acknowledged it.
             "done": Out(1),
         })
@@ -101,7 +114,7 @@ class StoreUnit(wiring.Component):
         depth = 2 * (latency.ACTIVATION_READ + 1)
         m.submodules.queue = queue = Queue(config.bus_bits, depth)
 
-        met = (self.layers_done >= command.wait_layers) & (self.loads_done >= command.wait_loads)
+        met = dependencies_met(self, command)
         address = Signal(32)
         to_request = Signal.like(command.beats)
         to_read = Signal.like(command.beats)
@@ -115,6 +128,7 @@ class StoreUnit(wiring.Component):
                 address.eq(command.memory_address),
                 to_request.eq(command.beats),
                 to_read.eq(command.beats),
+                self.position.eq(command.position),
                 self.store.payload.address.eq(command.activation_address),
             ]
 

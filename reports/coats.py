@@ -39,7 +39,7 @@ class CoatRow:
     weight_traffic: float
     #: The same for int8 weights.
     int8_traffic: int
-    #: Share of the cycles that waited for weights.
+    #: Share of the cycles that waited for weights, being built or still on their way.
     weight_stall: float
 
     def to_json(self) -> dict:
@@ -73,7 +73,7 @@ def coat_row(model: str, path: Path, run: NetworkRun) -> CoatRow:
         utilisation=run.utilisation,
         weight_traffic=run.weight_bytes / run.images,
         int8_traffic=weights,
-        weight_stall=run.counters["stall_weights"] / run.cycles,
+        weight_stall=(run.counters["stall_weights"] + run.counters["stall_memory"]) / run.cycles,
     )
 
 

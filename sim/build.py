@@ -49,34 +49,34 @@ def _locked(path: Path):
         yield
 
 
-def cached_model(parts: Iterable[str], executable: str, build: Callable[[Path], Path],
-                 cache: Path | None = None) -> Path:
-    """Path of the model whose identity is ``parts``, built if the cache does not hold it.
+def cached_model(parts: Iterable[str], name: str, build: Callable[[Path], Path], cache: Path | None = None) -> Path:
+    """Path of the file ``name`` (a model's executable, mostly) whose identity is ``parts``, built if the cache does not
+    hold it.
 
-    ``build`` gets an empty folder to work in and returns the executable it made. The model appears in the cache by one
-    rename, so an interrupted build leaves nothing there; builds of one model in several processes wait for each other.
+    ``build`` gets an empty folder to work in and returns the file it made. It appears in the cache by one rename, so an
+    interrupted build leaves nothing there; builds of one file in several processes wait for each other.
     """
     cache = default_cache() if cache is None else Path(cache)
     key = digest(parts)
-    model = cache / key / executable
-    if model.exists():
-        return model
+    target = cache / key / name
+    if target.exists():
+        return target
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / f"{key}.lock"):
-        if model.exists():
-            return model
+        if target.exists():
+            return target
         start = time.monotonic()
-        print(f"building {executable} (once, about a minute)", file=sys.stderr, flush=True)
+        print(f"building {name} (once, up to a few minutes)", file=sys.stderr, flush=True)
         # Not in the cache folder: make refuses a path with spaces.
         with tempfile.TemporaryDirectory(prefix="topcoat-build-") as work, \
                 tempfile.TemporaryDirectory(prefix=".partial-", dir=cache) as partial:
             staged = Path(partial) / key
             staged.mkdir()
-            shutil.copy2(build(Path(work)), staged / executable)
+            shutil.copy2(build(Path(work)), staged / name)
             (staged / "build.json").write_text(json.dumps({"seconds": round(time.monotonic() - start, 2)}))
             shutil.rmtree(cache / key, ignore_errors=True)
             staged.rename(cache / key)
-    return model
+    return target
 
 
 def run_tool(command: Iterable[str], toolchain: Toolchain, folder: Path):

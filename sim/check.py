@@ -43,26 +43,31 @@ class LayerMismatch(AssertionError):
         self.mismatches = mismatches
 
 
-def compare_layer(image: int, layer: LayerTrace, expected: np.ndarray) -> Mismatch | None:
-    """The first difference between a traced layer and its golden tensor (y, x, c), if there is one."""
+def compare_layer(first_image: int, layer: LayerTrace, expected: np.ndarray) -> list[Mismatch]:
+    """The first difference between a traced layer and its golden tensor (image, y, x, c) in every image of a run that
+    has one. ``first_image`` is the number of the run's first image."""
     if layer.tensor is None:
         raise ValueError(f"layer {layer.name}: the run kept no tensors (tensors=False)")
     if expected.shape != layer.tensor.shape:
         raise ValueError(f"layer {layer.name}: golden tensor must have shape {layer.tensor.shape}, "
                          f"not {expected.shape}")
-    wrong = layer.tensor != expected
-    if layer.written is not None:
-        wrong |= ~layer.written
-    count = int(np.count_nonzero(wrong))
-    if count:
-        position = tuple(int(axis) for axis in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
-        unwritten = layer.written is not None and not layer.written[position]
-        return Mismatch(image, layer.name, position, int(expected[position]),
-                        None if unwritten else int(layer.tensor[position]), count)
-    if layer.stray:
-        return Mismatch(image, layer.name, None, None, None, layer.stray,
-                        f"{layer.stray} bytes written outside its tensor, the first at address {layer.first_stray}")
-    return None
+    mismatches = []
+    for image, (tensor, golden) in enumerate(zip(layer.tensor, expected)):
+        written = None if layer.written is None else layer.written[image]
+        wrong = tensor != golden
+        if written is not None:
+            wrong |= ~written
+        count = int(np.count_nonzero(wrong))
+        if count:
+            position = tuple(int(axis) for axis in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
+            unwritten = written is not None and not written[position]
+            mismatches.append(Mismatch(first_image + image, layer.name, position, int(golden[position]),
+                                       None if unwritten else int(tensor[position]), count))
+    if layer.stray and not mismatches:
+        mismatches.append(Mismatch(
+            first_image, layer.name, None, None, None, layer.stray,
+            f"{layer.stray} bytes written outside its tensor, the first at address {layer.first_stray}"))
+    return mismatches
 
 
 def compare(result: SimulationResult, golden: Mapping[str, np.ndarray]) -> list[Mismatch]:
@@ -70,15 +75,16 @@ def compare(result: SimulationResult, golden: Mapping[str, np.ndarray]) -> list[
     ``golden.integer.IntegerNetwork.run`` returns them. Raises ValueError if the run has no trace, or a layer no
     tensor."""
     mismatches = []
-    for index, image in enumerate(result.images):
-        if not image.layers:
+    first = 0
+    for run in result.runs:
+        if not run.layers:
             raise ValueError("the engine must have a trace port (config.trace)")
-        for layer in image.layers:
+        batch = len(run.outputs)
+        for layer in run.layers:
             if layer.name not in golden:
                 raise ValueError(f"layer {layer.name}: no golden tensor")
-            mismatch = compare_layer(index, layer, golden[layer.name][index])
-            if mismatch is not None:
-                mismatches.append(mismatch)
+            mismatches += compare_layer(first, layer, golden[layer.name][first:first + batch])
+        first += batch
     return mismatches
 
 

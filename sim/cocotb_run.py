@@ -1,4 +1,4 @@
-"""What cocotb runs: starts every image of the job and waits until the harness stops."""
+"""What cocotb runs: starts every run of the job and waits until the harness stops."""
 
 import cocotb
 from cocotb.clock import Clock
@@ -21,7 +21,7 @@ async def run_job(dut):
     Clock(dut.clk, PERIOD, unit="ns").start()
     await ClockCycles(dut.clk, RESET_CYCLES)
     dut.rst.value = 0
-    images = 0
+    runs = 0
     while True:
         dut.start.value = 1
         await ClockCycles(dut.clk, 1)
@@ -29,8 +29,8 @@ async def run_job(dut):
         await ClockCycles(dut.clk, 1)
         while not dut.stopped.value:
             await First(RisingEdge(dut.stopped), Timer(LOOK_CYCLES * PERIOD, unit="ns"))
-            dut._log.info("image %d, layer %d, cycle %d", images, int(dut.layer.value), int(dut.cycle.value))
-        images += 1
+            dut._log.info("run %d, operation %d, cycle %d", runs, int(dut.operation.value), int(dut.cycle.value))
+        runs += 1
         # `more` settles with `stopped`.
         await ClockCycles(dut.clk, 1)
         if not dut.more.value:

@@ -10,7 +10,7 @@ from arch.counters import COUNTER_BITS, COUNTERS
 TOP = "topcoat_harness"
 """Name of the harness module."""
 
-CONTROL_PORTS = ("clk", "rst", "start", "stopped", "more", "cycle", "layer")
+CONTROL_PORTS = ("clk", "rst", "start", "stopped", "more", "cycle", "operation")
 """Ports of the harness, and all that a backend touches. Everything else is told by the job."""
 
 FOLDER = Path(__file__).parent
@@ -22,33 +22,38 @@ _TEMPLATE = """\
 module {top} (
     input clk,
     input rst,
-    // Run the next image, for one cycle; `stopped` falls at once and rises again at the image's end.
+    // Start the next run, for one cycle; `stopped` falls at once and rises again at the run's end.
     input start,
     output reg stopped,
-    // After `stopped`: another image waits.
+    // After `stopped`: another run waits.
     output reg more,
-    // Cycles since start, and the number of layers done.
+    // Cycles since start, and the number of operations done.
     output reg [47:0] cycle,
-    output reg [15:0] layer
+    output reg [15:0] operation
 );
     import "DPI-C" function void topcoat_open(input string folder);
     import "DPI-C" function longint unsigned topcoat_setting(input string name);
     import "DPI-C" function void topcoat_start();
-    import "DPI-C" function void topcoat_layer_start(input longint unsigned cycle, input bit [{counters}-1:0] counters);
+    import "DPI-C" function void topcoat_sample(input longint unsigned cycle);
+    import "DPI-C" function void topcoat_counter(input longint unsigned value);
     import "DPI-C" function void topcoat_layer_done(input longint unsigned cycle);
     import "DPI-C" function void topcoat_trace(input int unsigned address, input bit [{trace_bits}-1:0] data,
         input bit [{trace_mask}-1:0] mask);
     import "DPI-C" function bit topcoat_stop(input int unsigned reason, input longint unsigned cycle,
-        input int unsigned fault, input int unsigned error, input int unsigned error_position,
-        input bit [{counters}-1:0] counters);
+        input int unsigned fault, input int unsigned fault_address, input int unsigned error,
+        input int unsigned error_position, input int unsigned error_segment);
 
     localparam DONE = 1, ERROR = 2, FAULT = 3, TIMEOUT = 4;
+    // From the edge that decides on a reset to the one that starts again; the reset lasts one cycle less.
+    localparam RESET_CYCLES = 3'd5;
 
     string folder;
     reg [31:0] program_address, latency;
     reg [15:0] rate_beats, rate_cycles;
     reg [12:0] stall;
-    reg [63:0] seed, memory_bytes, limit;
+    reg [63:0] seed, memory_bytes, limit, read_error_beat, write_error_beat, stuck_cycle, reset_cycle;
+    // A reset is still to come.
+    reg reset_ahead, strict;
     initial begin
         if (!$value$plusargs("job=%s", folder)) folder = ".";
         topcoat_open(folder);
@@ -60,79 +65,103 @@ module {top} (
         seed = topcoat_setting("seed");
         memory_bytes = topcoat_setting("memory_bytes");
         limit = topcoat_setting("limit");
-    end
-
-    // Nothing combinational hangs on the inputs: Verilator would evaluate it at both edges of the clock.
-    reg reset, begins;
-    always @(posedge clk) begin
-        reset <= rst;
-        begins <= start;
+        strict = topcoat_setting("strict") != 0;
+        read_error_beat = topcoat_setting("read_error_beat");
+        write_error_beat = topcoat_setting("write_error_beat");
+        stuck_cycle = topcoat_setting("stuck_cycle");
+        reset_cycle = topcoat_setting("reset_cycle");
+        reset_ahead = ~reset_cycle != 0;
     end
 
     wire done, layer_start, layer_done;
     wire [3:0] error;
-    wire [15:0] error_position;
-    wire [1:0] fault;
-    wire [{counters}-1:0] counters;
+    wire [15:0] error_position, error_segment;
+    wire [2:0] fault;
+    wire [31:0] fault_address;
+{counter_wires}
 {trace_wires}
     wire [{request_bits}-1:0] read_request, write_request;
-    wire read_request_valid, read_request_ready, read_data_valid, read_data_ready;
+    wire read_request_valid, read_request_ready, read_data_valid, read_data_ready, read_error;
     wire write_request_valid, write_request_ready, write_data_valid, write_data_ready;
-    wire write_done_valid, write_done_ready;
+    wire write_done_valid, write_done_ready, write_error;
     wire [{bus_bits}-1:0] read_data, write_data;
+
+    // Nothing combinational hangs on the inputs: Verilator would evaluate it at both edges of the clock.
+    reg reset, begins, running;
+    reg [2:0] resetting;
 
     topcoat_engine engine (
         .clk(clk), .rst(reset), .start(begins), .program_address(program_address),
-        .busy(), .done(done), .error(error), .error_position(error_position),
+        .busy(), .done(done), .error(error), .error_position(error_position), .error_segment(error_segment),
         .memory__read_request__payload(read_request),
         .memory__read_request__valid(read_request_valid), .memory__read_request__ready(read_request_ready),
-        .memory__read_data__payload(read_data),
+        .memory__read_data__payload(read_data), .memory__read_error(read_error),
         .memory__read_data__valid(read_data_valid), .memory__read_data__ready(read_data_ready),
         .memory__write_request__payload(write_request),
         .memory__write_request__valid(write_request_valid), .memory__write_request__ready(write_request_ready),
         .memory__write_data__payload(write_data),
         .memory__write_data__valid(write_data_valid), .memory__write_data__ready(write_data_ready),
         .memory__write_done__valid(write_done_valid), .memory__write_done__ready(write_done_ready),
+        .memory__write_error(write_error),
         .layer_start(layer_start), .layer_done(layer_done){trace_ports}{counter_ports}
     );
 
+    // What is injected is so until the reset, if there is one.
+    wire injecting = running && (reset_ahead || ~reset_cycle == 0);
+
     topcoat_memory #(.BUS_BITS({bus_bits}), .BEATS_BITS({beats_bits}), .BURST_BEATS({burst_beats})) memory (
         .clk(clk), .rst(reset), .start(begins), .latency(latency), .rate_beats(rate_beats), .rate_cycles(rate_cycles),
-        .stall(stall), .seed(seed), .bytes(memory_bytes),
+        .stall(stall), .seed(seed), .bytes(memory_bytes), .strict(strict),
+        .injecting(injecting), .stuck(injecting && {{16'd0, cycle}} >= stuck_cycle),
+        .read_error_beat(read_error_beat), .write_error_beat(write_error_beat),
         .read_address(read_request[31:0]), .read_beats(read_request[{request_bits}-1:32]),
         .read_request_valid(read_request_valid), .read_request_ready(read_request_ready),
-        .read_data(read_data), .read_data_valid(read_data_valid), .read_data_ready(read_data_ready),
+        .read_data(read_data), .read_error(read_error),
+        .read_data_valid(read_data_valid), .read_data_ready(read_data_ready),
         .write_address(write_request[31:0]), .write_beats(write_request[{request_bits}-1:32]),
         .write_request_valid(write_request_valid), .write_request_ready(write_request_ready),
         .write_data(write_data), .write_data_valid(write_data_valid), .write_data_ready(write_data_ready),
-        .write_done_valid(write_done_valid), .write_done_ready(write_done_ready), .fault(fault)
+        .write_done_valid(write_done_valid), .write_done_ready(write_done_ready), .write_error(write_error),
+        .fault(fault), .fault_address(fault_address)
     );
 
-    wire [31:0] reason = fault != 0 ? FAULT : error != 0 ? ERROR : done ? DONE
+    wire [31:0] reason = fault != 0 ? FAULT : reset_ahead ? 0 : done ? (error != 0 ? ERROR : DONE)
         : {{16'd0, cycle}} >= limit ? TIMEOUT : 0;
-    reg running;
 
-    // The engine's start pulse is cycle 0. A write in the cycle of its layer's layer_done belongs to that layer.
+    task sample();
+        topcoat_sample({{16'd0, cycle}});
+{counter_calls}
+    endtask
+
+    // The engine's start pulse is cycle 0. A write in the cycle of a layer_done belongs to the operation that is done.
     always @(posedge clk) begin
+        reset <= rst || resetting > 1;
+        begins <= start || resetting == 1;
+        if (resetting != 0) resetting <= resetting - 3'd1;
         if (start) stopped <= 1'b0;
         if (begins) begin
             topcoat_start();
             running <= 1'b1;
             cycle <= 48'd1;
-            layer <= 16'd0;
+            operation <= 16'd0;
         end else if (running) begin
             cycle <= cycle + 48'd1;
 {trace_capture}
-            if (layer_start) topcoat_layer_start({{16'd0, cycle}}, counters);
+            if (layer_start) sample();
             if (layer_done) begin
                 topcoat_layer_done({{16'd0, cycle}});
-                layer <= layer + 16'd1;
+                operation <= operation + 16'd1;
             end
             if (reason != 0) begin
-                more <= topcoat_stop(reason, {{16'd0, cycle}}, {{30'd0, fault}}, {{28'd0, error}},
-                    {{16'd0, error_position}}, counters);
+                sample();
+                more <= topcoat_stop(reason, {{16'd0, cycle}}, {{29'd0, fault}}, fault_address,
+                    {{28'd0, error}}, {{16'd0, error_position}}, {{16'd0, error_segment}});
                 running <= 1'b0;
                 stopped <= 1'b1;
+            end else if (reset_ahead && {{16'd0, cycle}} == reset_cycle) begin
+                reset_ahead <= 1'b0;
+                running <= 1'b0;
+                resetting <= RESET_CYCLES;
             end
         end
         if (reset) begin
@@ -140,6 +169,7 @@ module {top} (
             stopped <= 1'b0;
             more <= 1'b0;
         end
+        if (rst) resetting <= 3'd0;
     end
 endmodule
 """
@@ -161,12 +191,15 @@ def harness_verilog(config: EngineConfig) -> dict[str, str]:
         ports = "".join(f",\n        .trace__{name}(trace_{name})" for name in ("valid", "address", "data", "mask"))
         capture = (f"            if (trace_valid) topcoat_trace({{{32 - address_bits}'d0, trace_address}}, trace_data, "
                    "trace_mask);")
-    counters = "".join(f",\n        .counters__{name}(counters[{COUNTER_BITS * index} +: {COUNTER_BITS}])"
-                       for index, name in enumerate(COUNTERS))
+    counters = [f"counter_{name}" for name in COUNTERS]
     harness = _TEMPLATE.format(
-        top=TOP, counters=COUNTER_BITS * len(COUNTERS), trace_bits=8 * mask_bits, trace_mask=mask_bits,
-        trace_wires=wires, trace_ports=ports, trace_capture=capture, counter_ports=counters, bus_bits=config.bus_bits,
-        beats_bits=beats_bits, request_bits=32 + beats_bits, burst_beats=config.burst_beats)
+        top=TOP, trace_bits=8 * mask_bits, trace_mask=mask_bits, trace_wires=wires, trace_ports=ports,
+        trace_capture=capture, bus_bits=config.bus_bits, beats_bits=beats_bits, request_bits=32 + beats_bits,
+        burst_beats=config.burst_beats,
+        counter_wires=f"    wire [{COUNTER_BITS - 1}:0] {', '.join(counters)};",
+        counter_ports="".join(f",\n        .counters__{name}({wire})" for name, wire in zip(COUNTERS, counters)),
+        # One by one: a wire for all of them would be put together in every cycle.
+        counter_calls="\n".join(f"        topcoat_counter({{{64 - COUNTER_BITS}'d0, {wire}}});" for wire in counters))
     return {"harness.sv": harness, "memory.sv": (FOLDER / "memory.sv").read_text()}
 
 

@@ -1,6 +1,6 @@
-// Main loop of the native backend: clocks the Verilated harness until every image of the job has stopped.
+// Main loop of the native backend: clocks the Verilated harness until every run of the job has stopped.
 // Arguments: +job=FOLDER, and +waves=FILE in a model built with --trace. Progress goes to standard output, a line
-// `images layers cycles` of totals every CHUNK cycles.
+// `runs operations cycles` of totals every CHUNK cycles.
 
 #include <cinttypes>
 #include <cstdint>
@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
     for (int i = 0; i < RESET_CYCLES; ++i) clock.cycle();
     top->rst = 0;
 
-    uint64_t images = 0, layers = 0, cycles = 0;
+    uint64_t runs = 0, operations = 0, cycles = 0;
     do {
         top->start = 1;
         clock.cycle();
@@ -75,14 +75,15 @@ int main(int argc, char** argv) {
         do {
             for (uint64_t i = 0; i < CHUNK && !top->stopped; ++i) clock.cycle();
             if (!top->stopped) {
-                std::printf("%" PRIu64 " %" PRIu64 " %" PRIu64 "\n", images, layers + top->layer, cycles + top->cycle);
+                std::printf("%" PRIu64 " %" PRIu64 " %" PRIu64 "\n", runs, operations + top->operation,
+                            cycles + top->cycle);
                 std::fflush(stdout);
             }
         } while (!top->stopped);
-        ++images;
-        layers += top->layer;
+        ++runs;
+        operations += top->operation;
         cycles += top->cycle;
-        // The idle cycle in which cocotb looks at `more`, so that every image starts in the same cycle there and here.
+        // The idle cycle in which cocotb looks at `more`, so that every run starts in the same cycle there and here.
         clock.cycle();
     } while (top->more);
     top->final();

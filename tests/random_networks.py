@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from arch.config import EngineConfig
+from arch.config import ANS_OFFSETS, EngineConfig
 from golden import arithmetic, stream
 from golden.integer import IntegerLayer, IntegerNetwork
+from golden.recode import code_fields
 from golden.topology import IMAGE, Layer, Pool, Topology
 
 MAX_POOLS = ((2, 2, 0), (3, 2, 1), (3, 2, 0), (2, 1, 0), (3, 3, 1), (4, 2, 1))
@@ -82,7 +83,7 @@ def _draw_weights(rng: np.random.Generator, layer: Layer, seed: int, config: Eng
     shape = (layer.out_channels, layer.kernel, layer.kernel, layer.in_channels)
     # Magnitudes that keep the worst sum inside the accumulator.
     limit = min(config.weight_limit, (1 << config.accumulator_bits - 1) // (128 * layer.fan_in))
-    code = code or str(rng.choice(["raw", "unary", "unary", "stored"]))
+    code = code or str(rng.choice(["raw", "unary", "ans", "stored"]))
     if code == "stored":
         width = int(rng.choice([width for width in (2, 4, 8) if width <= config.weight_bits]))
         limit = min(limit, (1 << width - 1) - 1)
@@ -94,9 +95,12 @@ def _draw_weights(rng: np.random.Generator, layer: Layer, seed: int, config: Eng
         table = tuple(rng.integers(-limit, limit + 1, coats + 1).tolist())
     density = float(rng.choice([.05, .3, .9]))
     indices = rng.integers(1, coats + 1, shape) * (rng.random(shape) < density)
+    indices = indices.astype(np.uint8)
+    fields = code_fields(indices, coats, code)
+    if code == "ans":
+        fields["offset"] = int(rng.integers(ANS_OFFSETS))  # any is valid, and the best is often 0
     signs = stream.weight_signs(seed, layer.stream, *shape, config.rounds)
-    return {"code": code, "indices": indices.astype(np.uint8), "stored": None, "table": table,
-            "symbol_bits": coats if code == "unary" else coats.bit_length(),
+    return {**fields, "indices": indices, "stored": None, "table": table,
             "weights": (signs * np.array(table)[indices]).astype(np.int8)}
 
 

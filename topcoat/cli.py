@@ -20,6 +20,7 @@ COMMANDS = {
     "pack": "turn a trained network into a .coat file",
     "verilog": "write an engine's Verilog",
     "stream": "print words of the random stream",
+    "bench-sim": "measure the speed of simulation",
 }
 """Every command with its one-line summary, in the order of the help."""
 
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         _parser().print_help()
         return 2
     # Imported on demand: most commands need neither PyTorch nor Amaranth.
-    module = importlib.import_module(f"topcoat.commands.{chosen.command}")
+    module = importlib.import_module(f"topcoat.commands.{chosen.command.replace('-', '_')}")
     parser = argparse.ArgumentParser(prog=f"topcoat {chosen.command}", description=module.__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     module.configure(parser)

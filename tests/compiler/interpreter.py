@@ -7,6 +7,7 @@ writes the layers one after another, so they are as they were left.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,9 +30,37 @@ def descriptors(image: bytes, address: int) -> list[dict[str, int]]:
     """Every descriptor from BEGIN to END."""
     found = []
     while not found or found[-1]["opcode"] != Opcode.END:
-        found.append(unpack(image[address:address + BYTES]))
+        content = bytes(image[address:address + BYTES])
+        found.append(unpack(content))
+        assert found[-1]["crc"] == zlib.crc32(content[:-4])
         address += BYTES
     return found
+
+
+def checked(memory: bytes, address: int, beats: int, beat: int) -> bytes:
+    """The content of ``beats`` beats of segments."""
+    content, left = b"", beats * beat
+    while left:
+        size = min(4096, left)
+        part, checksum = memory[address:address + size - beat], memory[address + size - beat:address + size]
+        assert bytes(checksum) == zlib.crc32(part).to_bytes(4, "little").ljust(beat, b"\0")
+        content, address, left = content + bytes(part), address + size, left - size
+    return content
+
+
+class AnsTable:
+    """Symbol, bits and base of every entry."""
+
+    def __init__(self, frequencies: list[int], offset: int):
+        symbols = [symbol for symbol, count in enumerate(frequencies) for _ in range(count)]
+        owner = {(643 * number + 64 * offset) % 1024: symbol for number, symbol in enumerate(symbols)}
+        rank = list(frequencies)
+        self.entries = []
+        for entry in range(1024):
+            symbol = owner[entry]
+            bits = 10 - (rank[symbol].bit_length() - 1)
+            self.entries.append((symbol, bits, (rank[symbol] << bits) - 1024))
+            rank[symbol] += 1
 
 
 class _Lane:
@@ -39,6 +68,7 @@ class _Lane:
 
     def __init__(self):
         self.bits, self.held, self.consumed = 0, 0, 0
+        self.state = None
 
     def take(self, count: int) -> int:
         assert count <= self.held, "a lane ran dry"
@@ -46,7 +76,11 @@ class _Lane:
         self.bits, self.held, self.consumed = self.bits >> count, self.held - count, self.consumed + count
         return value
 
-    def symbol(self, code: int, size: int) -> int:
+    def symbol(self, code: int, size: int, table: AnsTable | None) -> int:
+        if code == Code.ANS:
+            symbol, bits, base = table.entries[self.state]
+            self.state = base + self.take(bits)
+            return symbol
         if code != Code.UNARY:
             return self.take(size)
         index = 0
@@ -63,7 +97,8 @@ class Decoded:
     tile_words: list[int]
 
 
-def decode(words: list[int], *, code: int, size: int, out: int, kernel: int, run: int, config: EngineConfig) -> Decoded:
+def decode(words: list[int], *, code: int, size: int, out: int, kernel: int, run: int, config: EngineConfig,
+           table: AnsTable | None = None) -> Decoded:
     """Decode a mask stream one symbol at a time, as the specification words it."""
     columns, chunk, build = config.columns, config.lanes, config.build_columns
     lanes = [_Lane() for _ in range(config.decoder_lanes)]
@@ -82,6 +117,9 @@ def decode(words: list[int], *, code: int, size: int, out: int, kernel: int, run
     for _ in range(2):
         for number in used:
             request(number)
+    if code == Code.ANS:
+        for number in used:
+            lanes[number].state = lanes[number].take(10)
     symbols = np.zeros((out, kernel, run), np.int64)
     tile_words = []
     for tile in range(0, out, columns):
@@ -93,7 +131,7 @@ def decode(words: list[int], *, code: int, size: int, out: int, kernel: int, run
                     for row in range(group, min(group + build, out, tile + columns)):
                         for place in range(first, min(first + chunk, run)):
                             lane = lanes[(row - group) * chunk + place - first]
-                            symbols[row, ky, place] = lane.symbol(code, size)
+                            symbols[row, ky, place] = lane.symbol(code, size, table)
                     for number, lane in enumerate(lanes):
                         if lane.consumed // 16 > before[number] // 16:
                             request(number)
@@ -124,7 +162,7 @@ class Machine:
         #: Layer and load that wrote every byte last, -1 for none.
         self.layer_of = np.full(config.activation_bytes, -1)
         self.load_of = np.full(config.activation_bytes, -1)
-        self.loads = 0
+        self.loads = self.stores = 0
 
     def _noise(self, size: int) -> np.ndarray:
         return self.garbage.integers(-128, 128, size, np.int8)
@@ -137,6 +175,7 @@ class Machine:
         self.seed = begin["seed_low"] | begin["seed_high"] << 32
         for operation in program[:-1]:
             assert operation["wait_layers"] <= len(self.run_state.layers) and operation["wait_loads"] <= self.loads
+            assert operation["wait_stores"] <= self.stores
             obey = {Opcode.LOAD: self._load, Opcode.LAYER: self._layer, Opcode.STORE: self._store}
             obey[operation["opcode"]](operation)
         return self.run_state
@@ -155,20 +194,24 @@ class Machine:
     def _load(self, operation: dict[str, int]):
         memory, local = self._transfer(operation)
         self.activations[local] = np.frombuffer(bytes(self.run_state.memory[memory]), np.int8)
-        self.load_of[local] = self.loads
+        # Whoever waits for this load waits for what it waited for.
+        self.layer_of[local], self.load_of[local] = -1, self.loads
         self.loads += 1
 
     def _store(self, operation: dict[str, int]):
         memory, local = self._transfer(operation)
         self.run_state.memory[memory] = self._seen(operation)[local].tobytes()
+        self.stores += 1
 
     def _weights(self, layer: dict[str, int]) -> np.ndarray:
         """Signed weights (out, ky * run) of a layer."""
-        memory, address = self.run_state.memory, layer["mask_address"]
-        words = np.frombuffer(bytes(memory[address:address + 2 * layer["mask_words"]]), "<u2").tolist()
+        content = checked(self.run_state.memory, layer["mask_address"], layer["mask_beats"], self.config.bus_bytes)
+        words = np.frombuffer(content[:2 * layer["mask_words"]], "<u2").tolist()
+        frequencies = [layer[f"frequency_{index}"] for index in range(1, 8)]
+        table = AnsTable([1024 - sum(frequencies), *frequencies], layer["ans_offset"])
         out, kernel, run = layer["out_channels"], layer["kernel_rows"], layer["run_bytes"]
         decoded = decode(words, code=layer["code"], size=layer["symbol_bits"], out=out, kernel=kernel, run=run,
-                         config=self.config)
+                         config=self.config, table=table if layer["code"] == Code.ANS else None)
         self.run_state.tile_words.append(decoded.tile_words)
         if layer["code"] == Code.STORED:
             weights = decoded.symbols - ((decoded.symbols >> layer["symbol_bits"] - 1) << layer["symbol_bits"])
@@ -198,9 +241,9 @@ class Machine:
         def signed(value: int, bits: int) -> int:
             return (value & (1 << bits) - 1) - ((value >> bits - 1 & 1) << bits)
 
-        first = layer["parameter_address"]
-        records = [int.from_bytes(self.run_state.memory[first + 9 * index:first + 9 * index + 9], "little")
-                   for index in range(layer["out_channels"])]
+        content = checked(self.run_state.memory, layer["parameter_address"], layer["parameter_beats"],
+                          self.config.bus_bytes)
+        records = [int.from_bytes(content[9 * index:9 * index + 9], "little") for index in range(layer["out_channels"])]
         assert all(record >> 66 == 0 for record in records)
         return (np.array([signed(record, 18) for record in records]),
                 np.array([signed(record >> 18, 48) for record in records]))
@@ -266,9 +309,10 @@ class Machine:
     def _pool(self, layer: dict[str, int], pixel: int, place: int, values: np.ndarray):
         """Update every pooled pixel whose window holds ``pixel``; the first to touch it writes without reading."""
         kernel, stride, padding = (layer[name] for name in ("pool_kernel", "pool_stride", "pool_padding"))
+        above = layer["pool_row_padding"]
         oy, ox = divmod(pixel, layer["map_width"])
         targets = [(py, px) for py in range(layer["pool_height"]) for px in range(layer["pool_width"])
-                   if 0 <= oy - py * stride + padding < kernel and 0 <= ox - px * stride + padding < kernel]
+                   if 0 <= oy - py * stride + above < kernel and 0 <= ox - px * stride + padding < kernel]
         assert len(targets) <= 4
         for py, px in targets:
             address = place + py * layer["pool_row_bytes"] + px * layer["out_channels"]

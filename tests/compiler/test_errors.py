@@ -76,7 +76,7 @@ def test_mask_buffer_limits_tiles_only_where_masks_are_decoded_again():
     small = dataclasses.replace(TINY, mask_bytes=256)
     program = compile_network(network(input_shape=(60, 5, 5), kernel=3, padding=1, code="stored"), small)
     assert program.layers[0].pixel_tiles == 1
-    assert program.layers[0].mask_bytes > 256
+    assert program.layers[0].bytes["mask_bytes"] > 256
 
 
 def test_widest_weights():

@@ -24,23 +24,25 @@ CONFIGURATIONS = {
 }
 
 
-def run(network, config, seed=0):
-    """Compile and run one image; every layer must be right. Returns the program and what the naive engine did."""
-    program = compile_network(network, config)
-    image = random_image(network, seed)
+def run(network, config, seed=0, batch=1):
+    """Compile and run one batch; every layer must be right. Returns the program and what the naive engine did."""
+    program = compile_network(network, config, batch=batch)
+    images = np.stack([random_image(network, seed + number) for number in range(batch)])
     memory = bytearray(program.image)
-    packed = program.pack_input(image)
+    packed = program.pack_input(images)
     assert len(packed) == program.input_bytes
     memory[program.input_address:program.input_address + len(packed)] = packed
     ran = Machine(memory, config).execute(program.program_address)
-    expected = network.run(image[None])
-    for plan, layer, output in zip(program.layers, ran.layers, ran.outputs, strict=True):
-        assert layer["output_address"] == plan.output_address
-        assert np.array_equal(plan.tensor(output.tobytes()), expected[plan.name][0]), plan.name
+    expected = network.run(images)
+    for operation, layer, output in zip(program.operations, ran.layers, ran.outputs, strict=True):
+        plan = program.layers[operation.layer]
+        assert layer["output_address"] == operation.output_address
+        tensor = np.frombuffer(output.tobytes(), plan.output_type).reshape(plan.output_shape)
+        assert np.array_equal(tensor, expected[plan.name][operation.image]), plan.name
     region = ran.memory[program.output_address:program.output_address + program.output_bytes]
     output = program.unpack_output(region)
     assert output.dtype == (np.int32 if program.layers[-1].wide else np.int8)
-    assert np.array_equal(output, expected[program.layers[-1].name][0])
+    assert np.array_equal(output, expected[program.layers[-1].name])
     return program, ran
 
 
@@ -48,52 +50,58 @@ def run(network, config, seed=0):
 @pytest.mark.parametrize("seed", range(25))
 def test_random_networks(seed, config):
     network = random_network(seed, config)
-    program, ran = run(network, config, seed)
+    program, ran = run(network, config, seed, batch=1 + seed % 3)
     check_regions(program)
     check_mask_buffer(program, ran)
 
 
-@pytest.mark.parametrize("code", ["raw", "unary", "stored"])
+@pytest.mark.parametrize("code", ["raw", "unary", "ans", "stored"])
 def test_fashion_at_edge(code):
     program, ran = run(random_values(networks.fashion(), 1, EDGE, code), EDGE)
     check_regions(program)
     check_mask_buffer(program, ran)
     assert program.macs == sum(networks.fashion().macs().values())
     assert .8 < program.predicted_utilisation < 1
-    for plan in program.layers:
-        if plan.residual_address is not None:
-            assert plan.residual_address // EDGE.bank_bytes != plan.input_address // EDGE.bank_bytes
-    by_name = {plan.name: plan for plan in program.layers}
+    layers = {plan.name: layer for plan, layer in zip(program.layers, ran.layers)}
+    for layer in layers.values():
+        if layer["residual"]:
+            assert layer["residual_address"] // EDGE.bank_bytes != layer["input_address"] // EDGE.bank_bytes
     # The stem's pooled output is updated while the image is read.
-    assert by_name["stem"].input_address // EDGE.bank_bytes != by_name["stem"].output_address // EDGE.bank_bytes
+    assert layers["stem"]["input_address"] // EDGE.bank_bytes != layers["stem"]["output_address"] // EDGE.bank_bytes
     # Only the producer is waited for: the down-sample layer and the layer behind it run while others drain.
-    waits = [plan.wait_layers for plan in program.layers]
-    assert waits == [0, 1, 2, 3, 3, 4, 6, 6, 7, 9]
+    assert [layer["wait_layers"] for layer in ran.layers] == [0, 1, 2, 3, 3, 4, 6, 6, 7, 9]
     # An output over the residual that dies with it.
-    assert by_name["stage2.block1.conv2"].output_address == by_name["stage2.block1.downsample"].output_address
+    assert layers["stage2.block1.conv2"]["output_address"] == layers["stage2.block1.downsample"]["output_address"]
 
 
 def check_regions(program):
-    """Regions of the image are aligned and apart, and hold what the predicted bytes say."""
+    """Regions of the image are aligned and apart, and the transfers are those that the descriptors ask for."""
     beat = program.config.bus_bytes
-    begin, load, *rest = descriptors(program.image, program.program_address)
-    *layers, store, end = rest
-    assert [load["opcode"], store["opcode"], end["opcode"]] == [Opcode.LOAD, Opcode.STORE, Opcode.END]
-    assert {layer["opcode"] for layer in layers} == {Opcode.LAYER}
-    sizes = {"program_bytes": [(program.program_address, descriptor.BYTES * (len(layers) + 4))],
-             "mask_bytes": [(layer["mask_address"], -(-2 * layer["mask_words"] // beat) * beat) for layer in layers],
-             "parameter_bytes": [(layer["parameter_address"], -(-9 * layer["out_channels"] // beat) * beat)
-                                 for layer in layers],
-             "load_bytes": [(load["memory_address"], load["beats"] * beat)],
-             "store_bytes": [(store["memory_address"], store["beats"] * beat)]}
-    assert program.predicted == {name: sum(size for _, size in regions) for name, regions in sizes.items()}
-    regions = sorted(region for group in sizes.values() for region in group)
-    assert all(address % max(64, beat) == 0 for address, _ in regions)
+    operations = descriptors(program.image, program.program_address)
+    assert [operation["opcode"] for operation in operations] == [
+        Opcode.BEGIN, *(program.batch * [Opcode.LOAD, *(len(program.layers) * [Opcode.LAYER]), Opcode.STORE]), Opcode.END]
+    asked = {"program": [(program.program_address, descriptor.BYTES * len(operations))], "mask": [], "parameter": [],
+             "load": [], "store": []}
+    for operation in operations:
+        if operation["opcode"] == Opcode.LAYER:
+            for name in ("mask", "parameter"):
+                asked[name].append((operation[f"{name}_address"], operation[f"{name}_beats"] * beat))
+        elif operation["opcode"] in (Opcode.LOAD, Opcode.STORE):
+            asked[Opcode(operation["opcode"]).name.lower()].append((operation["memory_address"], operation["beats"] * beat))
+    for name, runs in asked.items():
+        made = [transfer for transfer in program.transfers if transfer.stream == name]
+        assert [(transfer.address, transfer.bytes) for transfer in made] == runs
+        assert program.predicted[f"{name}_bytes"] == sum(size for _, size in runs)
+    for name in ("mask_bytes", "parameter_bytes", "load_bytes", "store_bytes"):
+        assert sum(plan.bytes[name] for plan in program.layers) == program.predicted[name]
+    regions = sorted({region for runs in asked.values() for region in runs})
+    images = {address for name in ("load", "store") for address, _ in asked[name]}
+    assert all(address % beat == 0 and (address % max(64, beat) == 0 or address in images) for address, _ in regions)
     ends = [address + size for address, size in regions]
     assert all(end <= start for end, (start, _) in zip(ends, regions[1:]))
     assert ends[-1] <= len(program.image)
-    assert sizes["load_bytes"] == [(program.input_address, program.input_bytes)]
-    assert sizes["store_bytes"] == [(program.output_address, program.output_bytes)]
+    assert sum(size for _, size in asked["load"]) == program.input_bytes
+    assert sum(size for _, size in asked["store"]) == program.output_bytes
     assert not any(program.image[program.input_address:program.input_address + program.input_bytes])
 
 
@@ -117,7 +125,7 @@ def test_long_chain_reuses_memory():
                             padding=1, stream=index, residual=residual))
     topology = Topology(name="chain", input_shape=(16, 8, 8), layers=tuple(layers))
     program, _ = run(random_values(topology, 3, config), config)
-    assert len({plan.output_address for plan in program.layers}) <= 4
+    assert len({operation.output_address for operation in program.operations}) <= 4
 
 
 @pytest.mark.parametrize("changes, read_later, shared", [
@@ -136,17 +144,17 @@ def test_output_over_residual(changes, read_later, shared):
     if read_later:
         layers.append(Layer(name="later", input="residual", stream=3, **shape))
     topology = Topology(name="sums", input_shape=(6, 5, 5), layers=tuple(layers))
-    plan = run(random_values(topology, 6, TINY), TINY)[0].layers[2]
-    assert (plan.output_address == plan.residual_address) is shared
+    layer = run(random_values(topology, 6, TINY), TINY)[1].layers[2]
+    assert (layer["output_address"] == layer["residual_address"]) is shared
 
 
 def test_input_is_checked():
     program = compile_network(random_network(0), TINY)
     height, width, channels = program.input_shape
-    with pytest.raises(ValueError, match="image must be int8 of shape"):
-        program.pack_input(np.zeros((height, width, channels + 1), np.int8))
-    with pytest.raises(ValueError, match="image must be int8 of shape"):
-        program.pack_input(np.zeros((height, width, channels), np.uint8))
+    with pytest.raises(ValueError, match="images must be int8 of shape"):
+        program.pack_input(np.zeros((1, height, width, channels + 1), np.int8))
+    with pytest.raises(ValueError, match="images must be int8 of shape"):
+        program.pack_input(np.zeros((1, height, width, channels), np.uint8))
 
 
 def test_program_is_frozen_and_deterministic():

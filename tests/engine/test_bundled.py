@@ -5,7 +5,7 @@ import pytest
 from arch.config import EngineConfig
 from compiler import compile_network
 from golden import bundled, datasets, packed
-from sim.job import MemoryTiming
+from sim.memory import MemoryTiming
 from sim.network import simulate
 
 EDGE = EngineConfig.preset("edge")

@@ -65,6 +65,6 @@ def test_layer(case):
     network = IntegerNetwork(topology=Topology(name="vector", input_shape=(channels, height, width),
                                                layers=tuple(layer.layer for layer in layers)),
                              seed=1, rounds=20, layers=tuple(layers), convention="released")
-    result = NativeBackend(CONFIG).run(compile_network(network, CONFIG), [image])
+    result = NativeBackend(CONFIG).run(compile_network(network, CONFIG), image[None])
     assert result.outputs[0].ravel().tolist() == case["output"]
     assert list(result.outputs[0].shape) == case["output_shape"]

@@ -107,7 +107,7 @@ def test_the_random_networks_reach_every_feature():
     layers = [layer for seed in SEEDS for layer in drawn(seed).layers]
     shapes = [layer.layer for layer in layers]
     assert {shape.pool.kind for shape in shapes if shape.pool} == {"max", "average"}
-    assert {layer.code for layer in layers} == {"raw", "unary", "stored"}
+    assert {layer.code for layer in layers} == {"raw", "unary", "ans", "stored"}
     assert {layer.low for layer in layers} == {-128, 0}
     for feature in ("stride", "padding"):
         assert len({getattr(shape, feature) for shape in shapes}) > 1
@@ -160,8 +160,20 @@ def simple(layer, **changes):
 LAYER = Layer(name="conv", input=IMAGE, in_channels=2, out_channels=3, kernel=3, padding=1)
 
 
+ANS = {"code": "ans", "symbol_bits": 10, "frequencies": (512, 512)}
+
+
 @pytest.mark.parametrize("changes, message", [
-    ({"code": "ans"}, "code must be one of"),
+    ({"code": "huffman"}, "code must be one of"),
+    ({"code": "ans"}, "symbol_bits must be 10 for 1 coats, not 1"),
+    ({**ANS, "frequencies": (512, 511)}, r"frequencies must be 2 integers of sum 1024, f\[0\] in 0..1024, the others"),
+    ({**ANS, "frequencies": (0, 1024)}, "frequencies must be 2 integers"),
+    ({**ANS, "frequencies": (512, 256, 256)}, "frequencies must be 2 integers"),
+    ({**ANS, "indices": np.ones((3, 3, 3, 2), np.uint8), "frequencies": (1024, 0)},
+     "frequencies must be at least 1 for every coat index that occurs"),
+    ({**ANS, "offset": 16}, r"offset must be an integer in 0\.\.15, not 16"),
+    ({"frequencies": (512, 512)}, "frequencies must be empty for code 'unary'"),
+    ({"offset": 3}, "offset must be 0 for code 'unary', not 3"),
     ({"indices": None}, "indices must be given for code 'unary', not None"),
     ({"stored": np.zeros((3, 3, 3, 2), np.int8)}, "stored must be None for code 'unary'"),
     ({"indices": np.zeros((3, 3, 2, 3), np.uint8)}, r"indices must be uint8 of shape \(3, 3, 3, 2\)"),

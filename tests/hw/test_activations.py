@@ -10,7 +10,9 @@ from arch.config import EngineConfig
 from hw.activations import ActivationMemory
 
 CONFIGS = [dict(), dict(bus_bits=128), dict(bus_bits=32, lanes=16), dict(activation_banks=1, lanes=4, bus_bits=32),
-           dict(lanes=16, requantiser_lanes=4, bus_bits=256), dict(activation_banks=2, requantiser_lanes=4)]
+           dict(lanes=16, requantiser_lanes=4, bus_bits=256), dict(activation_banks=2, requantiser_lanes=4),
+           dict(columns=8, requantiser_lanes=8, bus_bits=128, activation_banks=8),
+           dict(columns=16, lanes=16, requantiser_lanes=16, bus_bits=128, activation_banks=8)]
 
 
 class Model:
@@ -41,7 +43,8 @@ def test_ports(overrides, crowded):
     aux_bytes, lanes, beat = max(config.requantiser_lanes, 4), config.lanes, config.bus_bytes
     sizes = {"aux": aux_bytes, "window": lanes, "store": beat}
     due = {name: {} for name in sizes}
-    counts = dict.fromkeys((*sizes, "refused_window", "refused_store", "refused_load", "loads"), 0)
+    due_last = dict.fromkeys(sizes)
+    counts = dict.fromkeys((*sizes, "refused_window", "refused_aux", "refused_store", "refused_load", "loads"), 0)
 
     def address(aligned=1):
         # Crowded: near a bank's end and the memory's, so that runs cross, wrap and clash.
@@ -50,13 +53,15 @@ def test_ports(overrides, crowded):
         return place % config.activation_bytes // aligned * aligned
 
     async def drive(ctx):
-        pending = {"window": None, "store": None, "load": None}
+        pending = {"aux": None, "window": None, "store": None, "load": None}
         for cycle in range(900):
             reads = {}
-            aux = address() if rng.random() < .5 else None
-            ctx.set(dut.aux, {"valid": aux is not None, "address": address() if aux is None else aux})
-            if aux is not None:
-                reads["aux"] = aux
+            # An urgent request may come in the place of a patient one that was refused.
+            urgent = rng.random() < .2
+            if urgent or (pending["aux"] is None and rng.random() < .5):
+                pending["aux"] = address()
+            aux = pending["aux"]
+            ctx.set(dut.aux, {"valid": aux is not None, "urgent": urgent, "address": address() if aux is None else aux})
             for name, aligned in ("window", 1), ("store", beat):
                 if pending[name] is None and rng.random() < .7:
                     pending[name] = address(aligned)
@@ -71,13 +76,14 @@ def test_ports(overrides, crowded):
             ctx.set(dut.load.valid, pending["load"] is not None)
             ctx.set(dut.load.payload, dict(zip(("address", "data"), pending["load"] or (0, 0))))
 
-            # Who is served: aux, then window, then store, each all or nothing.
-            taken = model.memories(model.run(aux, aux_bytes)) if aux is not None else set()
-            for name in "window", "store":
+            # Who is served, each all or nothing.
+            taken = set()
+            for name in ("aux", "window", "store") if urgent else ("window", "aux", "store"):
                 if pending[name] is None:
                     continue
                 needed = model.memories(model.run(pending[name], sizes[name]))
-                assert ctx.get(getattr(dut, name).ready) == (not needed & taken), f"{name} in cycle {cycle}"
+                ready = dut.aux_ready if name == "aux" else getattr(dut, name).ready
+                assert ctx.get(ready) == (not needed & taken), f"{name} in cycle {cycle}"
                 if needed & taken:
                     counts[f"refused_{name}"] += 1
                 else:
@@ -104,8 +110,9 @@ def test_ports(overrides, crowded):
 
             await ctx.tick()
             for name, results in due.items():
-                if cycle + 1 in results:
-                    assert ctx.get(getattr(dut, f"{name}_data")) == results[cycle + 1], f"{name} in cycle {cycle + 1}"
+                due_last[name] = results.get(cycle + 1, due_last[name])
+                if due_last[name] is not None:
+                    assert ctx.get(getattr(dut, f"{name}_data")) == due_last[name], f"{name} in cycle {cycle + 1}"
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)

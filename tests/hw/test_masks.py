@@ -56,10 +56,11 @@ class Reader:
         while self.position < position:
             await self.cycle(None if self.rng.random() < .5 else position - self.position)
 
-    async def layer(self, words):
+    async def layer(self, words, keep=0, reuse=0):
         while self.rng.random() < .3:
             await self.ctx.tick()
-        await send(self.ctx, self.design.command, [{"mask_words": len(words)}])
+        await send(self.ctx, self.design.command,
+                   [{"mask_words": len(words), "mask_keep": keep, "mask_reuse": reuse}])
         self.words, self.position = words, 0
 
 
@@ -179,3 +180,77 @@ def test_one_row_per_cycle():
 
     run(config, [800], check, seed=3, busy=1)
     assert cycles == 200
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("seed", range(4))
+def test_kept_layers(config, seed):
+    """Some layers are used again, up to four times in all, with column tiles rewound inside; the largest fill the ring."""
+    words_per_beat = config.bus_bits // 16
+    ring = config.mask_bytes // 2
+    rng = random.Random(seed)
+    uses = [1, 4, 2, 1, 3, 2, 4]
+    lengths = [rng.choice((ring, ring - words_per_beat + 1, rng.randint(0, ring), rng.randint(0, 20)))
+               if count > 1 else rng.randint(1, 2 * ring) for count in uses]
+
+    async def check(reader, layers):
+        rng = reader.rng
+        for words, count in zip(layers, uses):
+            for use in range(count):
+                await reader.layer(words, keep=use < count - 1, reuse=use > 0)
+                while reader.position < len(words):
+                    await reader.cycle(save=1)
+                    end = min(reader.saved + rng.randint(1, 100), len(words) + rng.randint(0, 9))
+                    for rewind in range(rng.randint(0, 2)):
+                        await reader.read_to(min(end, reader.saved + rng.randint(1, 100)))
+                        await reader.cycle(restore=1)
+                    await reader.read_to(rng.randint(reader.saved, end))
+                    await reader.cycle(restore=1, release=1)
+                    await reader.read_to(end)
+                await reader.read_to(len(words) + rng.choice((0, 0, 1, 9)))
+                left_over, _ = await reader.cycle(0, finish=1)
+                assert not left_over
+
+    run(config, lengths, check, seed, limit=100_000)
+
+
+@pytest.mark.parametrize("end", (0, 13, 299, 300))
+def test_a_kept_layer_that_ends_too_early_begins_again(end):
+    """Words that one use leaves over are an error of that use; the next one has all of them."""
+    async def check(reader, layers):
+        for use in range(3):
+            await reader.layer(layers[0], keep=use < 2, reuse=use > 0)
+            await reader.read_to(300 if use == 1 else end)
+            left_over, _ = await reader.cycle(0, finish=1)
+            assert left_over == (reader.position < 300)
+        await reader.layer(layers[1])
+        await reader.read_to(5)
+
+    run(CONFIGS["wide"], [300, 5], check, seed=end)
+
+
+def test_later_layers_come_in_behind_a_kept_one():
+    config = CONFIGS["tiny"]
+    ring = config.mask_bytes // config.bus_bytes
+
+    async def check(reader, layers):
+        ctx, design = reader.ctx, reader.design
+        await reader.layer(layers[0], keep=1)
+        await reader.read_to(40)
+        await reader.cycle(0, finish=1)
+        for _ in range(100):
+            await ctx.tick()
+        assert ctx.get(design.space) == 0, "what follows a kept layer fills the ring"
+        assert ctx.get(design.available) == 0, "no layer has begun"
+        await reader.layer(layers[0], reuse=1)
+        await ctx.tick().repeat(4)
+        assert ctx.get(design.available) == config.refill_words, "its words are there at once"
+        await reader.read_to(40)
+        await reader.cycle(0, finish=1)
+        for words in layers[1:]:
+            await reader.layer(words)
+            await reader.read_to(len(words))
+            await reader.cycle(0, finish=1)
+        assert ctx.get(design.space) == ring
+
+    run(config, [40, 30, 200], check, seed=2)

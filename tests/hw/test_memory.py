@@ -72,16 +72,17 @@ def test_readers_share_the_interface(seed):
     dut = Readers(capacity)
     commands = [[(BEAT * rng.randrange(4 * PAGE_BYTES // BEAT), rng.choice((0, 1, 15, 16, 17, rng.randrange(80))))
                  for _ in range(6)] for _ in range(3)]
-    expected = [[word(address + BEAT * beat) for address, beats in reader for beat in range(beats)]
-                for reader in commands]
+    expected = [[(word(address + BEAT * beat), 100 * index + number, beat == beats - 1)
+                 for number, (address, beats) in enumerate(reader) for beat in range(beats)]
+                for index, reader in enumerate(commands)]
     received = [[], [], []]
     seen = []
 
     async def command(ctx, index):
         port = dut.readers[index].command
-        for address, beats in commands[index]:
+        for number, (address, beats) in enumerate(commands[index]):
             await ctx.tick().repeat(1 + rng.randrange(4))
-            ctx.set(port.payload, {"address": address, "beats": beats})
+            ctx.set(port.payload, {"address": address, "beats": beats, "position": 100 * index + number})
             ctx.set(port.valid, 1)
             await ctx.tick().until(port.ready)
             ctx.set(port.valid, 0)
@@ -94,13 +95,17 @@ def test_readers_share_the_interface(seed):
             ctx.set(beats.ready, 1)
             held -= rng.randrange(held + 1) if rng.random() < .3 else 0
             ctx.set(reader.space, capacity - held)
-            _, _, valid, payload = await ctx.tick().sample(beats.valid, beats.payload)
+            _, _, valid, payload, owner = await ctx.tick().sample(
+                beats.valid, beats.payload, Cat(dut.arbiter.client, dut.arbiter.position))
             if valid:
                 held += 1
                 assert held <= capacity, "more beats than the consumer had space for"
-                received[index].append(payload)
+                assert owner == index | payload.position << len(dut.arbiter.client)
+                received[index].append((payload.data, payload.position, payload.last))
             if len(received[index]) == len(expected[index]) and not valid:
+                assert not ctx.get(reader.busy)
                 return
+            assert valid or not received[index] or received[index][-1][2] or ctx.get(reader.busy)
         raise TimeoutError(f"reader {index}: {len(received[index])} of {len(expected[index])} beats")
 
     sim = Simulator(dut)
@@ -156,8 +161,10 @@ def test_load_then_store_copies(seed):
 
     async def drive(ctx):
         def command(unit, address):
-            ctx.set(unit.command.payload, {"wait_layers": 3, "wait_loads": 1 if unit is dut.store else 0,
-                                           "memory_address": address, "activation_address": local, "beats": beats})
+            ctx.set(unit.command.payload, {
+                "wait_layers": 3, "wait_loads": 1 if unit is dut.store else 0, "wait_stores": 2,
+                "memory_address": address, "activation_address": local, "beats": beats,
+                "position": 7 if unit is dut.store else 6})
             ctx.set(unit.command.valid, 1)
 
         command(dut.load, source)
@@ -166,10 +173,15 @@ def test_load_then_store_copies(seed):
         assert not seen, "the load did not wait for its layers"
         for unit in dut.load, dut.store:
             ctx.set(unit.layers_done, 3)
+        await ctx.tick().repeat(30)
+        assert not seen, "the load did not wait for its stores"
+        for unit in dut.load, dut.store:
+            ctx.set(unit.stores_done, 2)
         for cycle in range(LIMIT):
-            _, _, loading, storing, loaded, stored = await ctx.tick().sample(
+            _, _, loading, storing, loaded, stored, arrived, position = await ctx.tick().sample(
                 dut.load.command.valid & dut.load.command.ready, dut.store.command.valid & dut.store.command.ready,
-                dut.load.done, dut.store.done)
+                dut.load.done, dut.store.done, dut.read_data.valid & dut.read_data.ready, dut.arbiter.position)
+            assert position == 6 or not arrived
             if loading:
                 ctx.set(dut.load.command.valid, 0)
             if storing:
@@ -179,6 +191,7 @@ def test_load_then_store_copies(seed):
                 ctx.set(dut.store.loads_done, 1)
             if stored:
                 order.append("store")
+                assert ctx.get(dut.store.position) == 7
                 return
         raise TimeoutError("the store never ended")
 

@@ -30,11 +30,16 @@ class LayerCase:
 
 
 def make_layer(rng, config, *, channels, size, pool=PoolMode.NONE, window=(0, 0, 0), residual=False, wide=False,
-               relu=False, in_place=False):
-    """A random layer with a map of ``size`` (height, width) and pool ``window`` (kernel, stride, padding)."""
+               relu=False, in_place=False, row_padding=None):
+    """A random layer with a map of ``size`` (height, width) and pool ``window`` (kernel, stride, padding).
+
+    With ``row_padding`` it is a strip of the map: so many rows of padding above it, none below.
+    """
     (height, width), (kernel, stride, padding) = size, window
     pixels = height * width
     pooled = [(length + 2 * padding - kernel) // stride + 1 if stride else 0 for length in size]
+    if row_padding is not None:
+        pooled[0] = (height + row_padding - kernel) // stride + 1
     bits = rng.randint(8, config.accumulator_bits)
     shift = max(0, bits + 17 - rng.randint(7, 9))
     tile_pixels = rng.randint(min(pixels, 3), min(pixels, config.partial_sums))
@@ -49,7 +54,7 @@ def make_layer(rng, config, *, channels, size, pool=PoolMode.NONE, window=(0, 0,
         clamp_low=0 if relu else rng.choice((-128, -128, -90)),
         residual_multiplier=rng.randrange(-(1 << 17), 1 << 17) if residual else 0, residual_address=residual_address,
         output_address=output_address, pool_kernel=kernel, pool_stride=stride, pool_padding=padding,
-        pool_shift=rng.randint(12, 18), pool_height=pooled[0], pool_width=pooled[1],
+        pool_row_padding=padding if row_padding is None else row_padding, pool_shift=rng.randint(12, 18), pool_height=pooled[0], pool_width=pooled[1],
         pool_multiplier=rng.randrange(1 << 14, 1 << 17) // max(pixels // 4, 1), pool_row_bytes=pooled[1] * channels)
     sums = [[rng.randrange(-(1 << bits - 1), 1 << bits - 1) for _ in range(pixels)] for _ in range(channels)]
     parameters = [(rng.randrange(-(1 << 17), 1 << 17), rng.randrange(-(1 << shift + 6), 1 << shift + 6))
@@ -100,7 +105,7 @@ def model(layer, memory):
         counted = set()
         for py in range(c["pool_height"]):
             for px in range(c["pool_width"]):
-                rows = [py * c["pool_stride"] - c["pool_padding"] + dy for dy in range(c["pool_kernel"])]
+                rows = [py * c["pool_stride"] - c["pool_row_padding"] + dy for dy in range(c["pool_kernel"])]
                 columns = [px * c["pool_stride"] - c["pool_padding"] + dx for dx in range(c["pool_kernel"])]
                 inside = [y * c["map_width"] + x for y in rows if 0 <= y < c["map_height"]
                           for x in columns if 0 <= x < c["map_width"]]
@@ -112,15 +117,16 @@ def model(layer, memory):
 
 
 def pixel_cycles(config, layer, tile, pixel):
-    """Cycles of one pixel of column tile ``tile``, as promised by the drain walker."""
+    """Cycles of one pixel of column tile ``tile``, as promised by the drain walker, without waits for residuals."""
     c = layer.command
     columns = min(config.columns, c["out_channels"] - tile * config.columns)
     groups = columns if c["wide"] else -(-columns // config.requantiser_lanes)
     if c["pool"] != PoolMode.MAX:
         return groups
     targets = 1
-    for position, windows in zip(divmod(pixel, c["map_width"]), (c["pool_height"], c["pool_width"])):
-        targets *= sum(0 <= position - (window * c["pool_stride"] - c["pool_padding"]) < c["pool_kernel"]
+    for position, padding, windows in zip(divmod(pixel, c["map_width"]), (c["pool_row_padding"], c["pool_padding"]),
+                                          (c["pool_height"], c["pool_width"])):
+        targets *= sum(0 <= position - (window * c["pool_stride"] - padding) < c["pool_kernel"]
                        for window in range(windows))
     if pixel % c["map_width"] == c["map_width"] - 1:
         return targets * groups + latency.POOL_UPDATE
@@ -128,14 +134,20 @@ def pixel_cycles(config, layer, tile, pixel):
 
 
 class Bench:
-    """Array, activation memory, parameter buffer and dispatcher around a PostProcessor, all in one cycle loop."""
+    """Array, activation memory, parameter buffer and dispatcher around a PostProcessor, all in one cycle loop.
 
-    def __init__(self, config, layers, seed, stalls):
-        self.config, self.layers, self.stalls = config, layers, stalls
+    Each unit is late with probability ``stalls``; a patient read is refused with probability ``clashes``.
+    """
+
+    def __init__(self, config, layers, seed, stalls, clashes):
+        self.config, self.layers, self.stalls, self.clashes = config, layers, stalls, clashes
         self.rng = random.Random(seed)
-        self.memory = bytearray(self.rng.randbytes(config.activation_bytes))
+        self.begun = self.rng.randbytes(config.activation_bytes)
+        self.memory = bytearray(self.begun)
         self.dut = PostProcessor(config)
         self.freed_at = []
+        self.waited_at = []
+        self.refused = 0
         self.saturations = 0
 
     def waits(self):
@@ -168,7 +180,7 @@ class Bench:
         commands, tiles, rows = [layer.command for layer in self.layers], self.tiles(), self.rows()
         halves, empty_halves, filling = [[], []], 2, 0
         ring, ring_rows = [], 2 * config.columns // config.requantiser_lanes
-        aux_pipe = None
+        aux_pipe = [None] * (latency.ACTIVATION_READ - 1)
         done = 0
 
         def scramble(half):
@@ -192,11 +204,21 @@ class Bench:
             if len(ring) < ring_rows and not (self.waits() or self.waits() or self.waits()):
                 ring += [row for row in [next(rows, None)] if row]
             ctx.set(dut.rows_ready, len(ring))
+            aux = ctx.get(dut.aux)
+            accepted = bool(aux.urgent or rng.random() >= self.clashes)
+            assert aux.valid or not aux.urgent
+            ctx.set(dut.aux_ready, accepted)
 
-            (_, _, taken, half, address, aux, write, row, release, freed, layer_done, saturated, trace
+            (_, _, taken, half, address, aux, write, row, release, freed, layer_done, saturated, trace, waits
              ) = await ctx.tick().sample(dut.command.ready & dut.command.valid, dut.drain_half, dut.drain_address,
                                          dut.aux, dut.write, dut.row, dut.release, dut.half_freed, dut.layer_done,
-                                         dut.saturations, dut.trace)
+                                         dut.saturations, dut.trace, dut.residual_waits)
+            if waits:
+                self.waited_at.append(cycle)
+            # Each refused read holds a step back, and besides those only an urgent read in its place does.
+            assert not (aux.valid and not accepted) or waits
+            assert not waits or aux.valid and (aux.urgent or not accepted)
+            self.refused += bool(waits and not aux.urgent)
             # What they and the outputs lead to in the next one.
             if taken:
                 commands.pop(0)
@@ -204,9 +226,10 @@ class Bench:
             ctx.set(dut.sums, halves[half][address])
             record = ring[row] if row < len(ring) else [(rng.randrange(1 << 17), 0)] * config.requantiser_lanes
             ctx.set(dut.record, [{"multiplier": multiplier, "bias": bias} for multiplier, bias in record])
-            ctx.set(dut.aux_data, rng.getrandbits(8 * width) if aux_pipe is None else aux_pipe)
             run = bytes(self.memory[(aux.address + byte) % len(self.memory)] for byte in range(width))
-            aux_pipe = int.from_bytes(run, "little") if aux.valid else None
+            aux_pipe.append(int.from_bytes(run, "little") if aux.valid and accepted else None)
+            seen = aux_pipe.pop(0)
+            ctx.set(dut.aux_data, rng.getrandbits(8 * width) if seen is None else seen)
             if write.valid:
                 for byte in range(width):
                     if write.mask >> byte & 1:
@@ -231,8 +254,8 @@ class Bench:
         raise AssertionError(f"timeout in layer {done} {self.layers[done].command}")
 
 
-def simulate(config, layers, seed, stalls):
-    bench = Bench(config, layers, seed, stalls)
+def simulate(config, layers, seed, stalls, clashes=0):
+    bench = Bench(config, layers, seed, stalls, clashes)
     simulator = Simulator(bench.dut)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench.run)
@@ -242,15 +265,17 @@ def simulate(config, layers, seed, stalls):
 
 def tiny(columns=4, lanes=2):
     """The tiny configuration with other columns and requantiser lanes, and little else so that tests are quick."""
-    return EngineConfig.preset("tiny", columns=columns, requantiser_lanes=lanes, activation_bytes=4096)
+    return EngineConfig.preset("tiny", columns=columns, lanes=max(8, lanes), requantiser_lanes=lanes, bus_bits=128,
+                               activation_bytes=4096, activation_banks=8)
 
 
-SHAPES = [(4, 2), (8, 8), (8, 2), (2, 1)]
+SHAPES = [(4, 2), (8, 8), (8, 2), (2, 1), (16, 16)]
+"""Columns and requantiser lanes. With 8 and 8, and 16 and 16, the array's lanes are as many."""
 
 
-@pytest.mark.parametrize("stalls", [0, .7])
+@pytest.mark.parametrize("stalls, clashes", [(0, 0), (.7, .6)])
 @pytest.mark.parametrize("columns, lanes", SHAPES)
-def test_layers_of_every_kind(columns, lanes, stalls):
+def test_layers_of_every_kind(columns, lanes, stalls, clashes):
     rng = random.Random(columns * 10 + lanes)
     config = tiny(columns, lanes)
     kinds = [dict(), dict(residual=True), dict(residual=True, in_place=True, relu=True), dict(wide=True),
@@ -264,53 +289,109 @@ def test_layers_of_every_kind(columns, lanes, stalls):
         channels = rng.choice((1, columns, columns + 1, 2 * columns + rng.randint(1, columns)))
         size = (1, 1) if "window" not in kind and rng.random() < .3 else (rng.randint(2, 6), rng.randint(2, 6))
         layers.append(make_layer(rng, config, channels=channels, size=size, **kind))
-    bench = simulate(config, layers, columns, stalls)
+    bench = simulate(config, layers, columns, stalls, clashes)
     assert bench.saturations > 0
+    assert (bench.refused > 0) == (clashes > 0)
 
 
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("columns, lanes", [(4, 2), (8, 8)])
+def test_residual_of_the_layer_before(columns, lanes, in_place):
+    """The last byte of a layer, written in the cycle before, is the first residual of the next layer."""
+    rng = random.Random(lanes)
+    config = tiny(columns, lanes)
+    layers = [make_layer(rng, config, channels=lanes, size=(1, 1), residual=True) for _ in range(12)]
+    for before, layer in zip(layers, layers[1:]):
+        address = before.command["output_address"]
+        layer.command.update(residual_address=address,
+                             output_address=address if in_place else (address + 100) % config.activation_bytes)
+    bench = simulate(config, layers, 0, 0)
+    assert {after - before for before, after in zip(bench.freed_at, bench.freed_at[1:])} == {latency.POST_LAYER + 1}
+
+
+@pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("columns, lanes, channels", [(4, 2, 4), (8, 2, 6), (8, 8, 8), (2, 1, 2)])
-def test_maximum_pool_windows(columns, lanes, channels):
+def test_maximum_pool_windows(columns, lanes, channels, residual):
     """Narrow maps, gaps between windows, windows that overlap fully: updates of one byte never come too close."""
     rng = random.Random(lanes)
     config = tiny(columns, lanes)
     windows = [((3, 2, 1), (5, 7)), ((3, 2, 2), (5, 1)), ((3, 2, 2), (4, 2)), ((3, 2, 2), (3, 3)), ((4, 2, 3), (5, 4)),
                ((4, 3, 3), (4, 4)), ((2, 1, 1), (4, 1)), ((2, 3, 0), (6, 9)), ((1, 1, 0), (3, 4)), ((2, 2, 0), (5, 5)),
                ((2, 1, 0), (3, 4))]
-    layers = [make_layer(rng, config, channels=channels, size=size, pool=PoolMode.MAX, window=window)
+    layers = [make_layer(rng, config, channels=channels, size=size, pool=PoolMode.MAX, window=window, residual=residual)
               for window, size in windows]
-    simulate(config, layers, lanes, 0)
+    # Maps that begin with other padding above than at the left.
+    layers += [make_layer(rng, config, channels=channels, size=size, pool=PoolMode.MAX, window=window,
+                          row_padding=row_padding, residual=residual)
+               for window, size, row_padding in [((3, 2, 1), (5, 7), 0), ((3, 2, 0), (6, 5), 1), ((3, 2, 1), (4, 3), 2),
+                                                 ((4, 2, 3), (5, 4), 1), ((2, 2, 1), (4, 4), 0)]]
+    simulate(config, layers, lanes, 0, .4 if residual else 0)
 
 
-@pytest.mark.parametrize("columns, lanes, channels", [(4, 2, 7), (8, 2, 6), (8, 8, 8)])
+def strips(layer, borders):
+    """``layer``, which has a maximum pool, as operations that compute the pooled rows between ``borders`` each."""
+    c = layer.command
+    width, channels, stride, padding = (c[name] for name in ("map_width", "out_channels", "pool_stride", "pool_padding"))
+    for begin, end in zip(borders, borders[1:]):
+        above = begin * stride - padding
+        first, last = max(above, 0), min((end - 1) * stride - padding + c["pool_kernel"], c["map_height"])
+        pixels = (last - first) * width
+        tile_pixels = min(c["tile_pixels"], pixels)
+        command = c | dict(
+            map_height=last - first, pixels=pixels, tile_pixels=tile_pixels, pixel_tiles=-(-pixels // tile_pixels),
+            pool_row_padding=first - above, pool_height=end - begin,
+            output_address=(c["output_address"] + begin * c["pool_row_bytes"]) % 4096,
+            residual_address=(c["residual_address"] + first * width * channels) % 4096)
+        yield LayerCase(command, [sums[first * width:last * width] for sums in layer.sums], layer.parameters)
+
+
+@pytest.mark.parametrize("columns, lanes, channels", [(4, 2, 7), (8, 8, 8)])
+@pytest.mark.parametrize("window, size", [((3, 2, 1), (12, 5)), ((2, 2, 0), (9, 4)), ((3, 2, 2), (7, 6)),
+                                          ((4, 3, 3), (10, 4)), ((2, 3, 1), (11, 5))])
+def test_strips_of_a_pooled_map(columns, lanes, channels, window, size):
+    """Strips that compute the rows they share once each leave the same pooled map as one operation."""
+    rng = random.Random(columns + size[0])
+    config = tiny(columns, lanes)
+    layer = make_layer(rng, config, channels=channels, size=size, pool=PoolMode.MAX, window=window, residual=True)
+    height = layer.command["pool_height"]
+    bench = simulate(config, list(strips(layer, [0, 1, height // 2, height])), 0, 0, .2)
+    whole = bytearray(bench.begun)
+    model(layer, whole)
+    assert bench.memory == whole != bench.begun
+
+
+@pytest.mark.parametrize("columns, lanes, channels", [(4, 2, 7), (8, 2, 6), (8, 8, 8), (16, 16, 18)])
 @pytest.mark.parametrize("kind", [dict(), dict(residual=True), dict(wide=True), dict(pool=PoolMode.AVERAGE),
-                                  dict(pool=PoolMode.MAX, window=(3, 2, 1)), dict(pool=PoolMode.MAX, window=(2, 3, 0))])
+                                  dict(pool=PoolMode.MAX, window=(3, 2, 1)), dict(pool=PoolMode.MAX, window=(2, 3, 0)),
+                                  dict(pool=PoolMode.MAX, window=(3, 2, 1), residual=True)])
 def test_cycles_of_a_pixel(columns, lanes, channels, kind):
-    """Halves that are always ready are drained at exactly the promised pace."""
+    """Halves that are always ready are drained at exactly the promised pace; each wait for a residual costs a cycle."""
     config = tiny(columns, lanes)
     layers = [make_layer(random.Random(columns), config, channels=channels, size=(8, 7), **kind) for _ in range(2)]
     for layer in layers:
         layer.command.update(tile_pixels=20, pixel_tiles=3)
-    bench = simulate(config, layers, 0, 0)
+    bench = simulate(config, layers, 0, 0, .3)
     paces, extra = [], 0
     for layer in layers:
-        gap = PostProcessor.LATENCY + 3
+        gap = latency.POST_LAYER
         for tile in range(layer.command["column_tiles"]):
             for start in range(0, 56, 20):
                 pixels = range(start, min(start + 20, 56))
                 paces.append(gap + extra + sum(pixel_cycles(config, layer, tile, pixel) for pixel in pixels))
-                gap, extra = 1, 0
-            gap = 2
+                gap, extra = 0, 0
+            gap = latency.POST_COLUMN_TILE
             if layer.command["pool"] == PoolMode.AVERAGE:
-                extra = PostProcessor.LATENCY - 3 + pixel_cycles(config, layer, tile, 0)
-    measured = [after - before for before, after in zip(bench.freed_at, bench.freed_at[1:])]
+                extra = latency.POST_AVERAGE + pixel_cycles(config, layer, tile, 0)
+    measured = [after - before - sum(before <= waited < after for waited in bench.waited_at)
+                for before, after in zip(bench.freed_at, bench.freed_at[1:])]
     assert measured == paces[1:]
+    assert (bench.waited_at != []) == kind.get("residual", False)
 
 
 def test_latency():
-    """From the first drain request of a layer of one group to its write and `layer_done`."""
+    """From the half of a layer of one group, which the walk waits for, to its write and `layer_done`."""
     config = tiny()
     layer = make_layer(random.Random(0), config, channels=2, size=(1, 1))
-    layer.command.update(out_channels=2)
     dut = PostProcessor(config)
     seen = {}
 
@@ -318,19 +399,50 @@ def test_latency():
         ctx.set(dut.command.payload, fields(layer.command))
         ctx.set(dut.command.valid, 1)
         ctx.set(dut.rows_ready, 1)
-        ctx.set(dut.tile_done, 1)
         for cycle in range(40):
+            ctx.set(dut.tile_done, cycle == 10)
             _, _, freed, write, done = await ctx.tick().sample(dut.half_freed, dut.write.valid, dut.layer_done)
             ctx.set(dut.command.valid, 0)
-            ctx.set(dut.tile_done, 0)
             seen.update({name: cycle for name, high in (("freed", freed), ("write", write), ("done", done)) if high})
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
     simulator.add_testbench(testbench)
     simulator.run()
-    # The half is freed two cycles after its last step was decided, one after its last read.
-    assert seen["write"] == seen["done"] == seen["freed"] - 2 + PostProcessor.LATENCY
+    decided = 10 + latency.POST_TILE
+    assert seen == {"freed": decided + latency.POST_HALF_FREED, "write": decided + latency.POST_WRITE,
+                    "done": decided + latency.POST_WRITE}
+
+
+def test_a_residual_that_is_always_refused_waits():
+    """Nothing is lost or drained while the activation memory refuses; the step follows the first accepted read."""
+    config = tiny()
+    layer = make_layer(random.Random(0), config, channels=2, size=(1, 1), residual=True)
+    dut = PostProcessor(config)
+    waits, events = [], {}
+
+    async def testbench(ctx):
+        ctx.set(dut.command.payload, fields(layer.command))
+        ctx.set(dut.command.valid, 1)
+        ctx.set(dut.rows_ready, 1)
+        for cycle in range(300):
+            ctx.set(dut.tile_done, cycle == 10)
+            ctx.set(dut.aux_ready, cycle == 250)
+            _, _, aux, waiting, freed, write = await ctx.tick().sample(dut.aux, dut.residual_waits, dut.half_freed,
+                                                                       dut.write.valid)
+            ctx.set(dut.command.valid, 0)
+            if waiting:
+                waits.append(cycle)
+            assert aux.valid == (10 + latency.POST_TILE <= cycle <= 250)
+            assert not aux.valid or aux.address == layer.command["residual_address"] and not aux.urgent
+            events.update({name: cycle for name, high in (("freed", freed), ("write", write)) if high})
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    assert waits == list(range(10 + latency.POST_TILE, 250))
+    assert events == {"freed": 250 + latency.POST_HALF_FREED, "write": 250 + latency.POST_WRITE}
 
 
 def test_average_of_a_large_map():

@@ -12,7 +12,7 @@ from hw.commands import PassCommand
 from hw.sequencer import PassSequencer
 
 LIMIT = 60_000
-STALLS = ("stall_weights", "stall_input", "stall_sums", "stall_bank", "stall_short")
+STALLS = ("stall_weights", "stall_activations", "stall_write_back", "stall_sums", "stall_bank", "stall_short")
 
 
 def fields(layer: dict) -> dict:
@@ -21,13 +21,13 @@ def fields(layer: dict) -> dict:
 
 
 def layer_fields(config, rng, *, height, width, channels, kernel, stride=1, padding=0, out_channels=4, tile_pixels=None,
-                 wait_layers=0, wait_loads=0):
+                 wait_layers=0, wait_loads=0, wait_stores=0):
     """A layer's command, from its convolution."""
     out_height, out_width = ((size + 2 * padding - kernel) // stride + 1 for size in (height, width))
     pixels, run = out_height * out_width, kernel * channels
     tile_pixels = tile_pixels or config.partial_sums
     return dict(
-        wait_layers=wait_layers, wait_loads=wait_loads, pad_value=rng.choice((-128, 0)),
+        wait_layers=wait_layers, wait_loads=wait_loads, wait_stores=wait_stores, pad_value=rng.choice((-128, 0)),
         input_address=rng.randrange(config.activation_bytes - height * width * channels), input_height=height,
         row_bytes=width * channels, step_bytes=stride * channels, pad_bytes=padding * channels, run_bytes=run,
         kernel_rows=kernel, stride=stride, pad_rows=padding, row_step_bytes=stride * width * channels,
@@ -77,7 +77,8 @@ def expected_beats(config, layers, memory):
 class Bench:
     """A sequencer among neighbours that keep it waiting at random if ``slow``, and checks of all it promises them."""
 
-    def __init__(self, config, layers, rng, *, slow):
+    def __init__(self, config, layers, rng, *, slow, transfer_rate=.01):
+        self.transfer_rate = transfer_rate
         self.config, self.layers, self.rng, self.slow = config, layers, rng, slow
         self.dut = PassSequencer(config)
         self.memory = [rng.randint(-128, 127) for _ in range(config.activation_bytes)]
@@ -86,7 +87,7 @@ class Bench:
         self.beat_cycles = []
         self.stalls = dict.fromkeys(STALLS, 0)
         self.starts = self.built = self.passes_begun = self.passes_freed = self.halves_freed = 0
-        self.layers_done = self.loads_done = 0
+        self.done = {"layers": 0, "loads": 0, "stores": 0}
         #: Cycles in which tile_done is due, and the layers of the tiles that are.
         self.due, self.tiles = [], []
 
@@ -121,9 +122,10 @@ class Bench:
             ctx.set(dut.built, build)
             free = self.halves_freed < len(self.tiles) and self.chance(free_rate)
             ctx.set(dut.half_freed, free)
-            self.loads_done += self.loads_done < 2 and self.chance(.01)
-            ctx.set(dut.layers_done, self.layers_done)
-            ctx.set(dut.loads_done, self.loads_done)
+            for name in "loads", "stores":
+                self.done[name] += self.done[name] < 2 and self.chance(self.transfer_rate)
+            for name, count in self.done.items():
+                ctx.set(getattr(dut, f"{name}_done"), count)
             ctx.set(dut.window_data, data.pop(cycle, self.rng.getrandbits(8 * config.lanes)))
             ready = self.chance(max(ready_rate, .3))
             ctx.set(dut.window.ready, ready)
@@ -138,7 +140,7 @@ class Bench:
             if free:
                 layer = self.tiles[self.halves_freed]
                 self.halves_freed += 1
-                self.layers_done += self.halves_freed == sum(
+                self.done["layers"] += self.halves_freed == sum(
                     beat["last"] for beat in self.expected if beat["layer"] <= layer)
             if len(self.beat_cycles) == len(self.expected) and not self.due:
                 await ctx.tick()
@@ -153,9 +155,12 @@ class Bench:
         assert len(stalls) <= 1, stalls
         for name in stalls:
             self.stalls[name] += 1
+        if self.starts < len(self.layers):
+            missing = [name for name, count in self.done.items() if count < self.layers[self.starts][f"wait_{name}"]]
+            if stalls and stalls[0] in ("stall_activations", "stall_write_back"):
+                assert missing and (stalls[0] == "stall_write_back") == (missing == ["layers"])
         if ctx.get(dut.layer_start):
-            layer = self.layers[self.starts]
-            assert self.layers_done >= layer["wait_layers"] and self.loads_done >= layer["wait_loads"]
+            assert not missing
             self.starts += 1
         done = bool(self.due) and self.due[0] == cycle
         assert ctx.get(dut.tile_done) == done, f"cycle {cycle}"
@@ -202,10 +207,13 @@ def test_random_layers(seed):
         layer = random_layer(config, rng)
         if len(expected_beats(config, [layer], [0] * config.activation_bytes)) < 2000:
             waits = len(layers) - (len(layers) in (1, 3) and rng.randint(0, 1))
-            layers.append(layer | dict(wait_layers=waits, wait_loads=min(len(layers), 2)))
-    bench = Bench(config, layers, rng, slow=True).run()
+            layers.append(layer | dict(wait_layers=waits, wait_loads=min(len(layers), 2),
+                                       wait_stores=len(layers) // 2))
+    transfers_late = seed % 2
+    bench = Bench(config, layers, rng, slow=True, transfer_rate=.0005 if transfers_late else .1).run()
     assert bench.starts == len(layers)
-    assert all(bench.stalls[name] for name in ("stall_weights", "stall_input", "stall_bank"))
+    waited_for = "stall_activations" if transfers_late else "stall_write_back"
+    assert all(bench.stalls[name] for name in ("stall_weights", waited_for, "stall_bank"))
 
 
 def test_no_gaps():

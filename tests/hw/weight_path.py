@@ -10,7 +10,7 @@ from amaranth.sim import Simulator
 from hw.decoder import CoatDecoder, connect_masks
 from hw.masks import MaskBuffer
 
-CODES = {"raw": 0, "unary": 1, "stored": 2}
+CODES = {"raw": 0, "unary": 1, "stored": 2, "ans": 3}
 
 
 class MaskedDecoder(wiring.Component):

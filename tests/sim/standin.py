@@ -1,13 +1,15 @@
 """A stand-in for the engine: same ports, but its program only copies memory, so the harness can be tested by itself.
 
 A command is 16 bytes: opcode (0 end, 1 copy), flags, beats (16 bits), source (32 bits), destination (32 bits),
-activation address (32 bits). A copy is one layer: beats pass straight from read data to write data, and the low four
-bytes of each are traced to consecutive activation addresses. Commands and copies must not cross a 4 KiB page.
+activation address (32 bits). A copy is one operation, a row of a layer: beats pass straight from read data to write
+data, and the low four bytes of each are traced to consecutive activation addresses. Commands and copies must not cross
+a 4 KiB page.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +19,8 @@ from arch.counters import COUNTER_BITS, COUNTERS
 
 HANG, SKIP_LAST_TRACE, WITHDRAW, ERROR, STRAY_TRACE, WIDE_BURST, SKIP_LAYER, CHAIN = (1 << bit for bit in range(8))
 """Flags of a copy: what goes wrong in it. CHAIN copies what it has just written on to CHAINED bytes further, without
-waiting for write_done, in the same layer."""
+waiting for write_done, in the same operation. ERROR reports a wrong checksum in the segment whose number is the number
+of beats."""
 
 CHAINED = 0x400
 
@@ -26,14 +29,15 @@ PROGRAM, INPUT, OUTPUT, SCRATCH = 0, 0x1000, 0x2000, 0x3000
 _TEMPLATE = """
 module topcoat_engine (
     input clk, input rst, input start, input [31:0] program_address, output busy, output reg done,
-    output reg [3:0] error, output reg [15:0] error_position,
+    output reg [3:0] error, output reg [15:0] error_position, output reg [15:0] error_segment,
     output [{request}-1:0] memory__read_request__payload, output reg memory__read_request__valid,
     input memory__read_request__ready,
     input [{bus}-1:0] memory__read_data__payload, input memory__read_data__valid, output memory__read_data__ready,
+    input memory__read_error,
     output [{request}-1:0] memory__write_request__payload, output reg memory__write_request__valid,
     input memory__write_request__ready,
     output [{bus}-1:0] memory__write_data__payload, output memory__write_data__valid, input memory__write_data__ready,
-    input memory__write_done__valid, output memory__write_done__ready,
+    input memory__write_done__valid, output memory__write_done__ready, input memory__write_error,
     output trace__valid, output [{address}-1:0] trace__address, output [31:0] trace__data, output [3:0] trace__mask,
     output reg layer_start, output reg layer_done{ports}
 );
@@ -74,7 +78,8 @@ module topcoat_engine (
         if (finish) finished <= finished + 1;
         case (state)
             IDLE: if (start) begin
-                done <= 0; error <= 0; error_position <= 0; cycles <= 0; loaded <= 0; stored <= 0; position <= 0;
+                done <= 0; error <= 0; error_position <= 0; error_segment <= 0;
+                cycles <= 0; loaded <= 0; stored <= 0; position <= 0;
                 address <= program_address; state <= FETCH; memory__read_request__valid <= 1;
             end
             FETCH: if (memory__read_request__valid && memory__read_request__ready) begin
@@ -93,7 +98,9 @@ module topcoat_engine (
                 activation <= memory__read_data__payload[63:32];
                 read_asked <= 0; write_asked <= 0; moved <= 0; bursts <= 0; finished <= 0;
                 if (!copy) begin done <= 1; state <= IDLE; end
-                else if (flags[3]) begin error <= 5; error_position <= position; state <= IDLE; end
+                else if (flags[3]) begin
+                    error <= 9; error_position <= position; error_segment <= beats; done <= 1; state <= IDLE;
+                end
                 else if (hang) state <= HIGH;
                 else begin
                     state <= COPY; layer_start <= 1;
@@ -128,8 +135,11 @@ module topcoat_engine (
                 state <= FETCH; memory__read_request__valid <= 1;
             end
         endcase
+        if (moves && memory__read_error || finish && memory__write_error) begin
+            error <= moves && memory__read_error ? 11 : 12; error_position <= position; done <= 1; state <= IDLE;
+        end
         if (rst) begin
-            state <= IDLE; done <= 0; error <= 0;
+            state <= IDLE; done <= 0; error <= 0; layer_start <= 0; layer_done <= 0;
             memory__read_request__valid <= 0; memory__write_request__valid <= 0;
         end
     end
@@ -148,8 +158,40 @@ def standin_verilog(config: EngineConfig) -> str:
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """One contiguous run of addresses that a stream moves."""
+
+    stream: str
+    address: int
+    bytes: int
+    layer: int | None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One row of a layer's tensor."""
+
+    layer: int
+    image: int
+    first_row: int
+    output_address: int
+    output_bytes: int
+    rows: int = 1
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Rows of ``output_shape[1]`` pixels of four channels: one pixel per traced beat."""
+
+    name: str
+    output_shape: tuple[int, int, int]
+    macs: int = 0
+    output_type: np.dtype = np.dtype(np.int8)
+
+
+@dataclass(frozen=True)
 class Copy:
-    """One layer of the stand-in: ``beats`` beats from ``source`` to ``destination``."""
+    """One command: ``beats`` beats from ``source`` to ``destination``, row ``row`` of layer ``name``."""
 
     name: str
     source: int
@@ -157,48 +199,77 @@ class Copy:
     beats: int
     output_address: int
     flags: int = 0
-    #: Beats whose trace makes up the tensor; all if None.
+    #: Beats whose trace makes up the row; all if None.
     traced: int | None = None
-    macs: int = 0
+    image: int = 0
+    row: int = 0
 
     @property
-    def output_bytes(self) -> int:
-        return 4 * (self.beats if self.traced is None else self.traced)
+    def pixels(self) -> int:
+        return self.beats if self.traced is None else self.traced
 
     @property
-    def output_shape(self) -> tuple[int, int, int]:
-        """One pixel of four channels per beat."""
-        return 1, self.output_bytes // 4, 4
+    def command(self) -> bytes:
+        return struct.pack("<BBHIII", 1, self.flags, self.beats, self.source, self.destination, self.output_address)
 
-    def tensor(self, content: bytes) -> np.ndarray:
-        return np.frombuffer(content, np.int8).reshape(self.output_shape)
+    def transfers(self, layer: int) -> Iterator[Transfer]:
+        size = 8 * self.beats
+        yield Transfer("load", self.source, size, layer)
+        yield Transfer("store", self.destination, size, layer)
+        if self.flags & CHAIN:
+            yield Transfer("load", self.destination, size, layer)
+            yield Transfer("store", self.destination + CHAINED, size, layer)
 
 
 @dataclass(frozen=True)
 class CopyProgram:
     """A program of copies; the network's output is the beats at OUTPUT."""
 
-    layers: tuple[Copy, ...]
+    copies: tuple[Copy, ...]
     input_bytes: int
     output_bytes: int
+    batch: int = 1
     program_address: int = PROGRAM
     input_address: int = INPUT
     output_address: int = OUTPUT
 
     @property
     def image(self) -> bytes:
-        commands = b"".join(struct.pack("<BBHIII", 1, layer.flags, layer.beats, layer.source, layer.destination,
-                                        layer.output_address) for layer in self.layers)
-        return commands.ljust(SCRATCH + 0x1000, b"\0")
+        return b"".join(copy.command for copy in self.copies).ljust(SCRATCH + 0x1000, b"\0")
 
-    def pack_input(self, image: np.ndarray) -> bytes:
-        return image.tobytes()
+    @property
+    def _names(self) -> list[str]:
+        return list(dict.fromkeys(copy.name for copy in self.copies))
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        rows = {copy.name: copy.row + 1 for copy in self.copies}
+        pixels = {copy.name: copy.pixels for copy in self.copies}
+        return tuple(Layer(name, (rows[name], pixels[name], 4)) for name in self._names)
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        return tuple(Operation(self._names.index(copy.name), copy.image, copy.row, copy.output_address, 4 * copy.pixels)
+                     for copy in self.copies)
+
+    @property
+    def transfers(self) -> tuple[Transfer, ...]:
+        commands = Transfer("program", PROGRAM, 16 * (len(self.copies) + 1), None)
+        return (commands, *(transfer for copy in self.copies
+                            for transfer in copy.transfers(self._names.index(copy.name))))
+
+    def pack_input(self, images: np.ndarray) -> bytes:
+        return images.tobytes()
 
     def unpack_output(self, content: bytes) -> np.ndarray:
-        return np.frombuffer(content, np.int8)
+        return np.frombuffer(content, np.int8).reshape(self.batch, -1)
 
 
-def two_copies(beats: int = 40, flags: int = 0, last_flags: int = 0) -> CopyProgram:
-    """INPUT to SCRATCH and on to OUTPUT, each a layer."""
-    return CopyProgram((Copy("first", INPUT, SCRATCH, beats, 0x40, flags),
-                        Copy("second", SCRATCH, OUTPUT, beats, 0x800, last_flags)), 8 * beats, 8 * beats)
+def two_copies(beats: int = 40, flags: int = 0, last_flags: int = 0, batch: int = 1) -> CopyProgram:
+    """INPUT to SCRATCH and on to OUTPUT, each a layer; image after image."""
+    size = 8 * beats
+    copies = []
+    for image in range(batch):
+        copies += [Copy("first", INPUT + image * size, SCRATCH + image * size, beats, 0x40, flags, image=image),
+                   Copy("second", SCRATCH + image * size, OUTPUT + image * size, beats, 0x800, last_flags, image=image)]
+    return CopyProgram(tuple(copies), batch * size, batch * size, batch)

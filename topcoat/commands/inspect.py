@@ -17,10 +17,10 @@ def configure(parser):
 def run(options) -> int:
     report = packed.inspect(bundled.find(options.model))
     rows = [(layer["name"], f"{layer['weights']:,}", " ".join(f"{density:.3f}" for density in layer["densities"]),
-             layer["code"], f"{layer['coded_bits']:,}", f"{layer['shannon_bits']:,.0f}",
+             layer["code"], str(layer["lanes"] or "-"), f"{layer['coded_bits']:,}", f"{layer['shannon_bits']:,.0f}",
              f"{layer['coded_bits'] / layer['shannon_bits']:.3f}" if layer["shannon_bits"] else "-")
             for layer in report["layers"]]
-    print(table(("layer", "weights", "densities", "code", "coded bits", "Shannon bits", "ratio"), rows))
+    print(table(("layer", "weights", "densities", "code", "lanes", "coded bits", "Shannon bits", "ratio"), rows))
     weights = report["weights"]
     print()
     print(table(("size", "bytes", "bits / weight"), [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from golden import datasets
 from golden.pack import pack_measured
+from golden.recode import CHOICES
 
 
 def configure(parser):
@@ -15,10 +16,13 @@ def configure(parser):
     parser.add_argument("--data", type=Path, default=datasets.FASHION_MNIST, metavar="DIR",
                         help="IDX folder whose training images calibrate the activations and whose test images give "
                         "the accuracy that is written into the file (default: %(default)s)")
+    parser.add_argument("--code", choices=CHOICES, default="best",
+                        help="code of the coat indices; best: the smallest of them, layer by layer "
+                        "(default: %(default)s)")
 
 
 def run(options) -> int:
-    network = pack_measured(options.checkpoint, options.file, options.data, progress=True)
+    network = pack_measured(options.checkpoint, options.file, options.data, code=options.code, progress=True)
     print(f"{options.file}: {options.file.stat().st_size:,} bytes, accuracy "
           f"{network.provenance['integer_accuracy']:.4f} (integer model, {network.provenance['test_images']} images); "
           f"next: topcoat inspect {options.file}")
