@@ -7,9 +7,12 @@ import dataclasses
 import numpy as np
 
 from arch.config import EngineConfig
-from compiler.lower import compile_network
+from compiler import CompileError, compile_network
 from golden.integer import IntegerLayer, IntegerNetwork
 from sim.network import BYTES
+
+LARGEST_BUFFER = 1 << 20
+"""Bytes of the largest buffer for weights that the baseline is given."""
 
 
 def _stored(layer: IntegerLayer) -> IntegerLayer:
@@ -21,8 +24,20 @@ def _stored(layer: IntegerLayer) -> IntegerLayer:
 
 
 def int8_bytes(network: IntegerNetwork, config: EngineConfig, *, batch: int = 1) -> dict[str, int]:
-    """Planned bytes of a run, by ``<stream>_bytes``, of ``network`` with 8-bit stored weights on an engine that differs
-    from ``config`` in nothing but its width of weights. Raises CompileError if that engine cannot run it."""
+    """Planned bytes of a run, by ``<stream>_bytes``, of ``network`` with 8-bit stored weights.
+
+    The engine differs from ``config`` in its width of weights and of sums, and in a buffer for weights that is doubled
+    until every layer's weights cross the memory interface once: the baseline at its best. Raises CompileError if no
+    such engine can run it.
+    """
     stored = dataclasses.replace(network, layers=tuple(map(_stored, network.layers)))
-    program = compile_network(stored, dataclasses.replace(config, weight_bits=8), batch=batch)
+    engine = dataclasses.replace(config, weight_bits=8, accumulator_bits=32)
+    while True:
+        try:
+            program = compile_network(stored, engine, batch=batch)
+            break
+        except CompileError:
+            if engine.mask_bytes >= LARGEST_BUFFER:
+                raise
+            engine = dataclasses.replace(engine, mask_bytes=2 * engine.mask_bytes)
     return {name: program.predicted[name] for name in BYTES}

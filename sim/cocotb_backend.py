@@ -11,7 +11,7 @@ import cocotb_tools.runner
 from cocotb_tools.check_results import get_results
 
 from sim.backend import Backend, SimulationError
-from sim.build import VERILATOR_FLAGS, BuildError, cached_file
+from sim.build import VERILATOR_FLAGS, BuildError, cached_model
 from sim.harness import JOB_SOURCE, TOP, control_file
 from sim.toolchain import Toolchain, find_toolchain
 
@@ -68,7 +68,7 @@ class CocotbBackend(Backend):
                 raise BuildError(f"{error}:\n{tail}") from error
             return folder / "model" / TOP
 
-        return cached_file(parts, TOP, build, self.cache)
+        return cached_model(parts, TOP, build, self.cache)
 
     def _execute(self, model: Path, folder: Path, report: Callable[[int, int, int], None]):
         waves = self.waves is not None

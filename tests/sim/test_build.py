@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from sim import build, toolchain
-from sim.build import BuildError, cached_file, default_cache, verilate
+from sim.build import BuildError, cached_model, default_cache, verilate
 from sim.toolchain import ToolchainError, find_toolchain
 
 
@@ -58,11 +58,11 @@ def maker(builds, content="model"):
 
 def test_built_once_and_by_its_parts(tmp_path):
     builds = []
-    first = cached_file(["a", "bc"], "model", maker(builds), tmp_path)
-    assert cached_file(["a", "bc"], "model", maker(builds), tmp_path) == first
+    first = cached_model(["a", "bc"], "model", maker(builds), tmp_path)
+    assert cached_model(["a", "bc"], "model", maker(builds), tmp_path) == first
     assert len(builds) == 1 and first.read_text() == "model"
     # The border between parts counts too.
-    assert cached_file(["ab", "c"], "model", maker(builds), tmp_path) != first
+    assert cached_model(["ab", "c"], "model", maker(builds), tmp_path) != first
     assert len(builds) == 2 and not any(folder.exists() for folder in builds)
 
 
@@ -71,9 +71,9 @@ def test_interrupted_build_leaves_nothing(tmp_path):
         (folder / "made").write_text("half")
         raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
-        cached_file(["a"], "model", interrupted, tmp_path)
+        cached_model(["a"], "model", interrupted, tmp_path)
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
-    assert cached_file(["a"], "model", maker([]), tmp_path).read_text() == "model"
+    assert cached_model(["a"], "model", maker([]), tmp_path).read_text() == "model"
 
 
 def test_parallel_builds_are_one(tmp_path):
@@ -85,7 +85,7 @@ def test_parallel_builds_are_one(tmp_path):
         assert release.wait(30)
         return maker(builds)(folder)
 
-    threads = [threading.Thread(target=lambda: models.append(cached_file(["a"], "model", slow, tmp_path)))
+    threads = [threading.Thread(target=lambda: models.append(cached_model(["a"], "model", slow, tmp_path)))
                for _ in range(2)]
     for thread in threads:
         thread.start()
