@@ -61,12 +61,12 @@ class Requantiser(wiring.Component):
         # What a beat brings along for its later stages. A stage stands still without a beat.
         side = data.StructLayout({name: getattr(self, name).shape() for name in ("shift", "clamp_low", "wide")})
         sides = [Signal(side, name=f"side_{stage}", reset_less=True) for stage in range(1, self.LATENCY)]
-        valids = [self.valid, *(Signal(name=f"valid_{stage}") for stage in range(1, self.LATENCY))]; valids_=valids
+        valids = [self.valid, *(Signal(name=f"valid_{stage}") for stage in range(1, self.LATENCY))]
         m.d.sync += [later.eq(earlier) for earlier, later in zip(valids, valids[1:])]
-        with m.If(1):
+        with m.If(valids[0]):
             m.d.sync += [sides[0][name].eq(getattr(self, name)) for name in side.members]
         for valid, earlier, later in zip(valids[1:], sides, sides[1:]):
-            with m.If(1):
+            with m.If(valid):
                 m.d.sync += later.eq(earlier)
 
         half = Signal(BIAS_BITS)
@@ -79,7 +79,7 @@ class Requantiser(wiring.Component):
             low = Signal(signed(_LOW_BITS + 1 + MULTIPLIER_BITS), name=f"low_{lane}", reset_less=True)
             residual = Signal(signed(8 + MULTIPLIER_BITS), name=f"residual_{lane}", reset_less=True)
             bias = Signal(signed(BIAS_BITS), name=f"bias_{lane}", reset_less=True)
-            with m.If(1):
+            with m.If(valids[0]):
                 m.d.sync += [
                     high.eq(accumulator[_LOW_BITS:].as_signed() * multiplier),
                     low.eq(accumulator[:_LOW_BITS] * multiplier),
@@ -90,19 +90,19 @@ class Requantiser(wiring.Component):
             product = Signal(signed(BIAS_BITS), name=f"product_{lane}", reset_less=True)
             addend = Signal(signed(BIAS_BITS), name=f"addend_{lane}", reset_less=True)
             total = Signal(signed(BIAS_BITS), name=f"total_{lane}", reset_less=True)
-            with m.If(1):
+            with m.If(valids[1]):
                 m.d.sync += [product.eq(Cat(Const(0, _LOW_BITS), high).as_signed() + low), addend.eq(bias + residual)]
-            with m.If(1):
+            with m.If(valids[2]):
                 m.d.sync += total.eq(product + addend)
             # Cycle 4: the shift.
             shifted = Signal(signed(BIAS_BITS), name=f"shifted_{lane}", reset_less=True)
-            with m.If(1):
+            with m.If(valids[3]):
                 m.d.sync += shifted.eq(total >> sides[2].shift)
 
             # Cycle 5: the clamp. A value fits n bits if all bits from n - 1 on equal its sign.
             sign, low_byte, clamp_low = shifted[-1], shifted[:8].as_signed(), sides[3].clamp_low
             fits = shifted[7:] == sign.replicate(BIAS_BITS - 7)
-            with m.If(1):
+            with m.If(valids[4]):
                 m.d.sync += [
                     self.outputs[lane].eq(Mux(Mux(fits, low_byte < clamp_low, sign), clamp_low,
                                               Mux(fits, low_byte, 127))),
