@@ -23,7 +23,7 @@ accuracy: $(READY)
 # Speed of training and of simulation, as ratios taken in one run.
 bench: $(READY)
 	@$(BIN)/python -m golden.bench_training
-	@$(BIN)/python -m sim.bench
+	@$(BIN)/topcoat bench-sim
 
 tools:
 	@for tool in $(PYTHON) g++ make perl; do \

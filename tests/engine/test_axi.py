@@ -14,7 +14,7 @@ from arch.config import EngineConfig
 from compiler import compile_network
 from hw.accelerator import Accelerator
 from hw.emit import ACCELERATOR_MODULE, accelerator_verilog
-from sim.build import VERILATOR_FLAGS, cached_file
+from sim.build import VERILATOR_FLAGS, cached_model
 from sim.cocotb_backend import VerilatorRunner
 from sim.toolchain import find_toolchain
 from tests.random_networks import random_image, random_network
@@ -44,7 +44,7 @@ def model() -> Path:
     parts = ["cocotb", toolchain.identity, *toolchain.make_variables, *VERILATOR_FLAGS,
              str(cocotb_tools.config.libs_dir), main.read_text(), inspect.getsource(cocotb_tools.runner),
              *files.values()]
-    return cached_file(parts, ACCELERATOR_MODULE, build)
+    return cached_model(parts, ACCELERATOR_MODULE, build)
 
 
 def run(model: Path, folder: Path, seed: int, test: str, runs: int) -> dict:
