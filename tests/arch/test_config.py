@@ -26,7 +26,7 @@ def test_bad_parameters_are_named(field, value, expected):
 
 
 def test_unknown_preset():
-    with pytest.raises(ValueError, match="^preset must be one of tiny, edge, not 'huge'$"):
+    with pytest.raises(ValueError, match="^preset must be one of tiny, edge, base, hiddenite, not 'huge'$"):
         EngineConfig.preset("huge")
 
 
