@@ -5,13 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test accuracy bench clean tools
+.PHONY: demo test nightly accuracy bench clean tools
 
 demo: $(READY)
 	@$(BIN)/topcoat demo
 
 test: $(READY)
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+# Whole ResNets at 224x224 on every preset: minutes each. Last record: docs/measurements.md.
+nightly: $(READY)
+	@$(BIN)/python -m pytest -v -m nightly
 
 # Trains the table of docs/accuracy.md; cut short, it goes on where it stopped.
 accuracy: $(READY)
