@@ -67,8 +67,6 @@ def symbol(code: str, size: int, value: int) -> list[int]:
 
 def ans_symbols(table: Table, values: list[int], last_state: int) -> list[list[int]]:
     """Bits of the first state, and then of every symbol, of one lane."""
-    if not values:
-        return [[]]
     state, parts = last_state, []
     for value in reversed(values):
         bits, base, entry = table.origins[value, state]
