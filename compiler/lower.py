@@ -1,19 +1,27 @@
-"""From an integer network to a program: masks, tiling, allocation, descriptors, memory image."""
+"""From an integer network to a program: masks, plan, waits, tiling, descriptors, memory image."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from arch import descriptor
 from arch.config import STREAM_BLOCK, EngineConfig
 from arch.descriptor import Code, Opcode, PoolMode
-from compiler.allocation import allocate
-from compiler.checks import check
+from compiler.checks import check, check_length
+from compiler.clock import Clock
 from compiler.errors import CompileError
-from compiler.geometry import Geometry, geometries
+from compiler.geometry import Geometry, geometries, tensors
+from compiler.hazards import Hazards
+from compiler.image import ImageBuilder, Regions
 from compiler.masks import MaskStream, mask_streams
-from compiler.program import ImageBuilder, LayerPlan, Operation, Program, Transfer, parameter_records, segments
-from compiler.schedule import Tiling, schedule
+from compiler.placement import LayerStep, LoadStep, Step, StoreStep
+from compiler.planning import Planner
+from compiler.program import LayerPlan, Operation, Program, Transfer
+from compiler.ring import Span
+from compiler.schedule import Tiling
+from compiler.sizes import MaskSize
 from golden.topology import IMAGE
 
 if TYPE_CHECKING:  # importing it would load torch, which the compiler does not need
@@ -21,6 +29,7 @@ if TYPE_CHECKING:  # importing it would load torch, which the compiler does not 
 
 CODES = {"raw": Code.RAW, "unary": Code.UNARY, "ans": Code.ANS, "stored": Code.STORED}
 POOLS = {None: PoolMode.NONE, "max": PoolMode.MAX, "average": PoolMode.AVERAGE}
+
 
 def _input_fields(geometry: Geometry, config: EngineConfig) -> dict[str, int]:
     layer = geometry.layer
@@ -32,7 +41,7 @@ def _input_fields(geometry: Geometry, config: EngineConfig) -> dict[str, int]:
         "run_bytes": geometry.run_bytes,
         "kernel_rows": layer.kernel,
         "stride": layer.stride,
-        "pad_rows": layer.padding,
+        "pad_rows": geometry.pad_rows,
         "row_step_bytes": layer.stride * geometry.row_bytes,
         "run_chunks": geometry.run_chunks(config),
         "run_blocks": -(-geometry.run_bytes // STREAM_BLOCK),
@@ -73,7 +82,7 @@ def _output_fields(geometry: Geometry, layer: IntegerLayer) -> dict[str, int]:
         fields |= {"pool_height": height, "pool_width": width, "pool_row_bytes": width * channels}
         if pool.kind == "max":
             fields |= {"pool_kernel": pool.kernel, "pool_stride": pool.stride, "pool_padding": pool.padding,
-                       "pool_row_padding": pool.padding}
+                       "pool_row_padding": geometry.pool_row_padding}
         else:
             fields |= {"pool_multiplier": layer.pool_multiplier, "pool_shift": layer.pool_shift}
     return fields
@@ -81,6 +90,72 @@ def _output_fields(geometry: Geometry, layer: IntegerLayer) -> dict[str, int]:
 
 def _tiling_fields(tiling: Tiling) -> dict[str, int]:
     return {"column_tiles": tiling.column_tiles, "pixel_tiles": tiling.pixel_tiles, "tile_pixels": tiling.tile_pixels}
+
+
+def _with_early_stores(steps: tuple[Step, ...], layers: tuple[Geometry, ...], config: EngineConfig) -> list[Step]:
+    """The steps, every store right behind the strip that writes the last of its bytes: what will take their place then
+    seldom has to wait."""
+    rows = tensors(layers, config)
+    written: dict[str, list[tuple[int, int]]] = {geometry.name: [] for geometry in layers}
+    places = []
+    for place, step in enumerate(steps):
+        if isinstance(step, LayerStep):
+            name = layers[step.layer].name
+            written[name].append((step.strip.last * rows[name].row_bytes, place))
+        elif isinstance(step, StoreStep):
+            end = min(step.offset + step.size, rows[step.tensor].rows * rows[step.tensor].row_bytes)
+            place = next(place for reached, place in written[step.tensor] if reached >= end)
+        places.append(place)
+    return [steps[index] for index in sorted(range(len(steps)), key=places.__getitem__)]
+
+
+def _windows(geometry: Geometry, step: LayerStep) -> Span:
+    """Input rows of a strip in the activation memory."""
+    return step.input_address, (step.strip.input_last - step.strip.input_first) * geometry.row_bytes
+
+
+def _residual(geometry: Geometry, step: LayerStep) -> Span | None:
+    """Residual rows of a strip in the activation memory."""
+    if step.residual_address is None:
+        return None
+    return step.residual_address, (step.strip.map_last - step.strip.map_first) * math.prod(geometry.map_shape[1:])
+
+
+def _waits(run: list[tuple[Step, int]], layers: tuple[Geometry, ...], parts: dict[LayerStep, Geometry], regions: Regions,
+           config: EngineConfig, memory_bytes: int) -> list[dict[str, int]]:
+    """What every step waits for."""
+    hazards = Hazards(config, memory_bytes)
+    waits = []
+    for step, image in run:
+        if isinstance(step, LayerStep):
+            part = parts[step]
+            residual = None
+            if step.residual_address is not None:
+                residual = step.residual_address, math.prod(part.map_shape)
+            waits.append(hazards.layer((step.input_address, part.input_shape[0] * part.row_bytes), residual,
+                                       (step.output_address, part.output_bytes)))
+        else:
+            wait = hazards.load if isinstance(step, LoadStep) else hazards.store
+            waits.append(wait((regions.tensor(step.tensor, image) + step.offset, step.size), (step.address, step.size)))
+    return waits
+
+
+def _tilings(run: list[tuple[Step, int]], parts: dict[LayerStep, Geometry], streams: list[MaskStream],
+             waits: list[dict[str, int]], config: EngineConfig) -> tuple[list[Tiling | None], int]:
+    """The tiling of every strip, None for other steps, and the cycles of the program."""
+    clock = Clock(config)
+    awaited = {wait["wait_layers"] for (step, _), wait in zip(run, waits) if isinstance(step, LayerStep)}
+    tilings: list[Tiling | None] = []
+    for (step, _), wait in zip(run, waits):
+        tiling = None
+        if isinstance(step, LayerStep):
+            tiling = clock.layer(wait, parts[step], streams[step.layer], clock.layers + 1 in awaited)
+        elif isinstance(step, LoadStep):
+            clock.load(wait, step.size)
+        else:
+            clock.store(wait, step.size)
+        tilings.append(tiling)
+    return tilings, clock.end
 
 
 def compile_network(network: IntegerNetwork, config: EngineConfig, *, batch: int = 1) -> Program:
@@ -91,93 +166,76 @@ def compile_network(network: IntegerNetwork, config: EngineConfig, *, batch: int
     if batch < 1:
         raise ValueError(f"batch must be at least 1, not {batch!r}")
     layers = geometries(network.topology)
-    check(network, layers, config, batch)
-    beat = config.bus_bytes
-
-    def beats(size: int) -> int:
-        return -(-size // beat)
-
-    height, width, channels = layers[0].input_shape
-    input_beats = beats(height * width * channels)
-    output_beats = beats(layers[-1].output_bytes)
-    addresses = allocate(layers, config)
+    check(network, layers, config)
     streams = mask_streams(network.layers, config)
-    tilings, timeline = schedule(layers, streams, config, loaded=beats(3 * descriptor.BYTES) + input_beats)
-
+    plan = Planner(layers, tuple(MaskSize.of(stream) for stream in streams), config).plan()
+    check_length(network, plan, batch)
+    steps = _with_early_stores(plan, layers, config)
     image = ImageBuilder(config)
-    descriptors = batch * (len(layers) + 2) + 2
-    program_address = image.reserve(descriptors * descriptor.BYTES)
-    coded = [segments(stream.words.astype("<u2").tobytes(), config) for stream in streams]
-    masks = [image.append(content) for content in coded]
-    records = [segments(parameter_records(layer.multiplier, layer.bias), config) for layer in network.layers]
-    parameters = [image.append(record) for record in records]
-    input_address = image.reserve(batch * input_beats * beat)
-    output_address = image.reserve(batch * output_beats * beat)
+    regions = Regions(image, network, layers, streams, steps, config, batch)
+    parts = {step: layers[step.layer].cut(step.strip) for step in steps if isinstance(step, LayerStep)}
+    run = [(step, number) for number in range(batch) for step in steps]
+    waits = _waits(run, layers, parts, regions, config, image.size)
+    tilings, cycles = _tilings(run, parts, streams, waits, config)
 
+    beat = config.bus_bytes
+    indices = {geometry.name: geometry.index for geometry in layers}
     program = [descriptor.pack(opcode=Opcode.BEGIN, magic=descriptor.MAGIC, version=descriptor.VERSION,
                                configuration=config.hash, seed_low=network.seed & 0xFFFFFFFF,
                                seed_high=network.seed >> 32)]
     operations = []
-    transfers = [Transfer(stream="program", address=program_address, bytes=descriptors * descriptor.BYTES, layer=None,
-                          image=0)]
-
-    def move(opcode: Opcode, number: int, address: int, place: int, count: int, layer: int, **waits: int):
-        program.append(descriptor.pack(opcode=opcode, memory_address=address, activation_address=place, beats=count,
-                                       **waits))
-        transfers.append(Transfer(stream=opcode.name.lower(), address=address, bytes=count * beat, layer=layer,
-                                  image=number))
-
-    for number in range(batch):
-        # An image is loaded when the one before is done with: its result stored.
-        before = number * len(layers)
-        move(Opcode.LOAD, number, input_address + number * input_beats * beat, addresses[IMAGE], input_beats, 0,
-             wait_layers=before, wait_stores=number)
-        for geometry, layer, stream, tiling in zip(layers, network.layers, streams, tilings):
-            index = geometry.index
-            operations.append(Operation(position=len(program), layer=index, image=number, first_row=0,
-                                        rows=geometry.output_shape[0], output_address=addresses[geometry.name],
-                                        output_bytes=geometry.output_bytes))
-            for name, address, content in (("mask", masks[index], coded[index]),
-                                           ("parameter", parameters[index], records[index])):
-                transfers.append(Transfer(stream=name, address=address, bytes=len(content), layer=index, image=number))
-            # A layer waits for its input's producer alone. Every unit takes the layers in order, and the post-processor
-            # takes one when the one before is done, so that residuals are there and whatever a layer overwrites has
-            # been read.
-            try:
-                program.append(descriptor.pack(
-                    opcode=Opcode.LAYER, wait_layers=before + geometry.producer + 1 if geometry.producer >= 0 else 0,
-                    wait_loads=number + 1 if geometry.producer < 0 else 0, input_address=addresses[geometry.layer.input],
-                    pad_value=layer.pad_value, output_address=addresses[geometry.name],
-                    residual_address=addresses[geometry.layer.residual] if geometry.layer.residual else 0,
-                    mask_address=masks[index], mask_words=stream.words.size, mask_beats=beats(len(coded[index])),
-                    parameter_address=parameters[index], parameter_beats=beats(len(records[index])),
-                    **_input_fields(geometry, config), **_tiling_fields(tiling), **_weight_fields(layer),
-                    **_output_fields(geometry, layer)))
-            except ValueError as error:
-                raise CompileError(f"layer {geometry.name}: {error}: use a smaller layer") from error
-        move(Opcode.STORE, number, output_address + number * output_beats * beat, addresses[layers[-1].name],
-             output_beats, len(layers) - 1, wait_layers=before + len(layers))
+    transfers = [Transfer(stream="program", address=regions.program, bytes=regions.descriptors * descriptor.BYTES,
+                          layer=None, image=0)]
+    for (step, number), wait, tiling in zip(run, waits, tilings):
+        if not isinstance(step, LayerStep):
+            opcode = Opcode.LOAD if isinstance(step, LoadStep) else Opcode.STORE
+            address = regions.tensor(step.tensor, number) + step.offset
+            program.append(descriptor.pack(opcode=opcode, memory_address=address, activation_address=step.address,
+                                           beats=step.size // beat, **wait))
+            transfers.append(Transfer(
+                stream=opcode.name.lower(), address=address, bytes=step.size, image=number,
+                layer=step.layer if opcode == Opcode.LOAD else indices[step.tensor]))
+            continue
+        part, index = parts[step], step.layer
+        operations.append(Operation(
+            position=len(program), layer=index, image=number, first_row=step.strip.first, rows=part.output_shape[0],
+            output_address=step.output_address, output_bytes=part.output_bytes, macs=part.macs))
+        fields = {}
+        for name, (address, size) in ("mask", regions.masks[index]), ("parameter", regions.parameters[index]):
+            keep, reuse = getattr(step, f"{name}_keep"), getattr(step, f"{name}_reuse")
+            fields |= {f"{name}_address": address, f"{name}_beats": 0 if reuse else size // beat,
+                       f"{name}_keep": keep, f"{name}_reuse": reuse}
+            if not reuse:
+                transfers.append(Transfer(stream=name, address=address, bytes=size, layer=index, image=number))
+        try:
+            program.append(descriptor.pack(
+                opcode=Opcode.LAYER, **wait, input_address=step.input_address,
+                pad_value=network.layers[index].pad_value, residual_address=step.residual_address or 0,
+                output_address=step.output_address, mask_words=streams[index].words.size, **fields,
+                **_input_fields(part, config), **_tiling_fields(tiling), **_weight_fields(network.layers[index]),
+                **_output_fields(part, network.layers[index])))
+        except ValueError as error:
+            raise CompileError(f"layer {part.name}: {error}: use a smaller layer") from error
     program.append(descriptor.pack(opcode=Opcode.END))
-    image.place(program_address, b"".join(program))
+    image.place(regions.program, b"".join(program))
 
-    macs = network.topology.macs()
-    plans = tuple(_plan(geometry, stream, tiling, config, macs[geometry.name], transfers)
-                  for geometry, stream, tiling in zip(layers, streams, tilings))
     return Program(
-        config=config, batch=batch, image=image.build(), program_address=program_address, input_address=input_address,
-        input_bytes=batch * input_beats * beat, input_shape=layers[0].input_shape, output_address=output_address,
-        output_bytes=batch * output_beats * beat, layers=plans, operations=tuple(operations), transfers=tuple(transfers),
-        descriptors=descriptors, predicted_cycles=batch * (timeline.done[-1] + output_beats))
+        config=config, batch=batch, image=image.build(), program_address=regions.program, input_address=regions.input,
+        input_bytes=batch * regions.input_bytes, input_shape=layers[0].input_shape, output_address=regions.output,
+        output_bytes=batch * regions.output_bytes, layers=_plans(layers, streams, operations, transfers, batch),
+        operations=tuple(operations), transfers=tuple(transfers), descriptors=regions.descriptors,
+        predicted_cycles=cycles)
 
 
-def _plan(geometry: Geometry, stream: MaskStream, tiling: Tiling, config: EngineConfig, macs: int,
-          transfers: list[Transfer]) -> LayerPlan:
-    layer = geometry.layer
-    moved = {f"{name}_bytes": sum(transfer.bytes for transfer in transfers
-                                  if transfer.layer == geometry.index and transfer.stream == name)
-             for name in ("mask", "parameter", "load", "store")}
-    return LayerPlan(
-        name=layer.name, index=geometry.index, column_tiles=tiling.column_tiles, pixel_tiles=tiling.pixel_tiles,
-        tile_pixels=tiling.tile_pixels, mask_bits=stream.bits, macs=macs, weights=layer.weights,
-        beats=tiling.column_tiles * layer.kernel * geometry.run_chunks(config) * geometry.pixels, strips=1, bytes=moved,
-        output_shape=geometry.output_shape, wide=layer.wide, pool=POOLS[geometry.pool_kind])
+def _plans(layers: tuple[Geometry, ...], streams: list[MaskStream], operations: list[Operation],
+           transfers: list[Transfer], batch: int) -> tuple[LayerPlan, ...]:
+    strips = Counter(operation.layer for operation in operations)
+    moved = Counter()
+    for transfer in transfers:
+        moved[transfer.layer, transfer.stream] += transfer.bytes
+    return tuple(LayerPlan(
+        name=geometry.name, index=geometry.index, mask_bits=stream.bits, macs=geometry.macs,
+        weights=geometry.layer.weights, strips=strips[geometry.index] // batch,
+        bytes={f"{name}_bytes": moved[geometry.index, name] for name in ("mask", "parameter", "load", "store")},
+        output_shape=geometry.output_shape, wide=geometry.layer.wide, pool=POOLS[geometry.pool_kind])
+        for geometry, stream in zip(layers, streams))

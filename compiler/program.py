@@ -1,69 +1,14 @@
-"""A compiled network: its memory image, and where everything in it and in the activation memory is."""
+"""A compiled network: its memory image, its operations, and what crosses the memory interface."""
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from arch import descriptor
-from arch.config import SEGMENT_BYTES, EngineConfig
-
-REGION_BYTES = 64
-"""Every region of the memory image starts at a multiple of this, and of a beat."""
-
-
-class ImageBuilder:
-    """Lays regions one after another."""
-
-    def __init__(self, config: EngineConfig):
-        self._alignment = max(REGION_BYTES, config.bus_bytes)
-        self._image = bytearray()
-
-    def reserve(self, size: int) -> int:
-        """Address of a new region of ``size`` zero bytes."""
-        address = len(self._image)
-        self._image += bytes(-(-size // self._alignment) * self._alignment)
-        return address
-
-    def place(self, address: int, content: bytes):
-        """Fill a region from its beginning."""
-        self._image[address:address + len(content)] = content
-
-    def append(self, content: bytes) -> int:
-        """Address of a new region that begins with ``content``."""
-        address = self.reserve(len(content))
-        self.place(address, content)
-        return address
-
-    def build(self) -> bytes:
-        """All regions."""
-        return bytes(self._image)
-
-
-def segments(content: bytes, config: EngineConfig) -> bytes:
-    """``content`` in checked segments: as many bytes of it as leave room for a beat, then a beat with their CRC-32. The
-    last segment is as short as its content, padded to a beat, allows."""
-    beat = config.bus_bytes
-    size = SEGMENT_BYTES - beat
-    parts = bytearray()
-    for first in range(0, len(content), size):
-        part = content[first:first + size]
-        part += bytes(-len(part) % beat)
-        parts += part + zlib.crc32(part).to_bytes(4, "little").ljust(beat, b"\0")
-    return bytes(parts)
-
-
-def parameter_records(multiplier: np.ndarray, bias: np.ndarray) -> bytes:
-    """One 9-byte record per channel: multiplier in bits 0..17, bias in bits 18..65."""
-    records = bytearray()
-    for factor, offset in zip(multiplier.tolist(), bias.tolist()):
-        record = factor & (1 << 18) - 1 | (offset & (1 << 48) - 1) << 18
-        records += record.to_bytes(descriptor.PARAMETER_BYTES, "little")
-    return bytes(records)
-
+from arch.config import EngineConfig
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPlan:
@@ -72,17 +17,11 @@ class LayerPlan:
     name: str
     #: Number of the layer.
     index: int
-    column_tiles: int
-    pixel_tiles: int
-    #: Pixels of a pixel tile; the last one holds the rest.
-    tile_pixels: int
     #: Coded bits of the mask stream.
     mask_bits: int
     #: Multiply-accumulates of one image.
     macs: int
     weights: int
-    #: Beats of all passes for one image: cycles of the array if nothing stalls.
-    beats: int
     #: LAYER operations for one image.
     strips: int
     #: Bytes that cross the memory interface in a run, by counter name.
@@ -121,6 +60,8 @@ class Operation:
     rows: int
     output_address: int
     output_bytes: int
+    #: Multiply-accumulates; strips of a layer with a maximum pool may compute a row of the map twice.
+    macs: int
 
 
 @dataclass(frozen=True, kw_only=True)

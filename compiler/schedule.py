@@ -61,10 +61,11 @@ def drain_cycles(geometry: Geometry, groups: int) -> np.ndarray:
     if geometry.pool_kind != "max":
         return np.full(height * width, groups, np.int64)
     windows = []
-    for size, pooled in ((height, geometry.output_shape[0]), (width, geometry.output_shape[1])):
+    for size, pooled, padding in ((height, geometry.output_shape[0], geometry.pool_row_padding),
+                                  (width, geometry.output_shape[1], pool.padding)):
         counts = np.zeros(size, np.int64)
         for index in range(pooled):
-            first = index * pool.stride - pool.padding
+            first = index * pool.stride - padding
             counts[max(first, 0):first + pool.kernel] += 1
         windows.append(counts)
     # With a residual, reads of residuals and of pooled bytes take turns.
@@ -75,10 +76,10 @@ def drain_cycles(geometry: Geometry, groups: int) -> np.ndarray:
 
 
 def run_layer(timeline: Timeline, geometry: Geometry, stream: MaskStream, tiling: Tiling,
-              config: EngineConfig, loaded: int) -> Timeline:
-    """The timeline behind one layer. ``loaded`` is when the image is in the activation memory."""
+              config: EngineConfig, ready: int) -> Timeline:
+    """The timeline behind one layer or strip. ``ready`` is when what it waits for is done."""
     array, builder, post, halves = timeline.array, timeline.builder, timeline.post, timeline.halves
-    array = max(array, loaded if geometry.producer < 0 else timeline.done[geometry.producer])
+    array = max(array, ready)
     passes = geometry.layer.kernel * geometry.run_chunks(config)
     for tile in range(tiling.column_tiles):
         columns = geometry.tile_columns(config, tile)
@@ -124,23 +125,12 @@ def tilings(geometry: Geometry, stream: MaskStream, config: EngineConfig) -> lis
     return [Tiling(geometry.column_tiles(config), -(-pixels // size), size) for size in sizes]
 
 
-def schedule(layers: tuple[Geometry, ...], streams: list[MaskStream], config: EngineConfig,
-             loaded: int) -> tuple[list[Tiling], Timeline]:
-    """The best tiling of every layer and the predicted timeline.
+def best_tiling(timeline: Timeline, geometry: Geometry, stream: MaskStream, config: EngineConfig, ready: int,
+                awaited: bool) -> Tiling:
+    """The tiling that lets the next layer start first: behind the last write-back if it waits for this one, else behind
+    the last pass. Then the one that is complete first, then fewer tiles."""
+    def key(tiling: Tiling) -> tuple[int, int, int]:
+        behind = run_layer(timeline, geometry, stream, tiling, config, ready)
+        return behind.done[-1] if awaited else behind.array, behind.done[-1], tiling.pixel_tiles
 
-    Layer by layer, the tiling that lets the next layer start first: behind the last write-back if it reads this
-    layer's output, else behind the last pass. Then the one that is complete first, then fewer tiles.
-    """
-    timeline = Timeline()
-    chosen = []
-    for geometry, stream in zip(layers, streams):
-        waits = geometry.index + 1 == len(layers) or layers[geometry.index + 1].producer == geometry.index
-        best = None
-        for tiling in tilings(geometry, stream, config):
-            behind = run_layer(timeline, geometry, stream, tiling, config, loaded)
-            key = (behind.done[-1] if waits else behind.array, behind.done[-1], tiling.pixel_tiles)
-            if best is None or key < best[0]:
-                best = key, tiling, behind
-        chosen.append(best[1])
-        timeline = best[2]
-    return chosen, timeline
+    return min(tilings(geometry, stream, config), key=key)

@@ -1,8 +1,10 @@
 """A naive engine: runs a program from its memory image alone, written from the specification and not from the compiler.
 
-It is as unkind as the specification lets it be. Activation memory begins as garbage. When a layer reads its input,
-every byte written by a layer or load that it did not wait for is garbage as well. Residuals are read by the unit that
-writes the layers one after another, so they are as they were left.
+Activation memory begins as garbage. Operations are executed in program order, and every byte that two of them use is
+checked for a race: the engine has a unit for loads, one for stores, one for the windows of layers and one that reads
+residuals and writes outputs; each takes its operations in order, and nothing else is ordered but by waiting. So of two
+operations that use a byte, one of them writing, the later one must know that the earlier one is done: by waiting for it
+or for one that waited for it, or because its unit did.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ import numpy as np
 from arch.config import EngineConfig
 from arch.descriptor import BYTES, FIELDS, MAGIC, VERSION, Code, Opcode, PoolMode
 from golden import stream
+
+KINDS = ("load", "store", "layer")
+
 
 def unpack(content: bytes) -> dict[str, int]:
     """All fields of one descriptor."""
@@ -151,21 +156,33 @@ class Run:
     tile_words: list[list[int]] = field(default_factory=list)
 
 
+class _Users:
+    """For every byte of a memory, the last operation of each kind that read it and that wrote it, -1 for none."""
+
+    def __init__(self, size: int):
+        self.read, self.written = ({kind: np.full(size, -1, np.int16) for kind in KINDS} for _ in range(2))
+
+    def check(self, place, known: dict[str, int], *, writes: bool):
+        """Whoever used the bytes before is among the ``known`` first operations of its kind."""
+        for kind in KINDS:
+            assert self.written[kind][place].max(initial=-1) < known[kind], f"written by a {kind} that may not be done"
+            if writes:
+                assert self.read[kind][place].max(initial=-1) < known[kind], f"read by a {kind} that may not be done"
+
+
 class Machine:
     """Executes one program on one memory image."""
 
     def __init__(self, image: bytes, config: EngineConfig):
         self.config = config
         self.run_state = Run(bytearray(image))
-        self.garbage = np.random.default_rng(0)
-        self.activations = self._noise(config.activation_bytes)
-        #: Layer and load that wrote every byte last, -1 for none.
-        self.layer_of = np.full(config.activation_bytes, -1)
-        self.load_of = np.full(config.activation_bytes, -1)
-        self.loads = self.stores = 0
-
-    def _noise(self, size: int) -> np.ndarray:
-        return self.garbage.integers(-128, 128, size, np.int8)
+        self.activations = np.random.default_rng(0).integers(-128, 128, config.activation_bytes, np.int8)
+        self.chip, self.memory = _Users(config.activation_bytes), _Users(len(image))
+        #: What each operation of a kind knows to be done when it is done, and what each unit last knew.
+        self.done = {kind: [] for kind in KINDS}
+        self.units = {unit: dict.fromkeys(KINDS, 0) for unit in (*KINDS, "post")}
+        #: The last layer's mask stream and parameters, if they stay.
+        self.kept_masks = self.kept_parameters = None
 
     def execute(self, address: int) -> Run:
         """Run the program at ``address``."""
@@ -174,38 +191,74 @@ class Machine:
         assert begin["configuration"] == self.config.hash
         self.seed = begin["seed_low"] | begin["seed_high"] << 32
         for operation in program[:-1]:
-            assert operation["wait_layers"] <= len(self.run_state.layers) and operation["wait_loads"] <= self.loads
-            assert operation["wait_stores"] <= self.stores
             obey = {Opcode.LOAD: self._load, Opcode.LAYER: self._layer, Opcode.STORE: self._store}
             obey[operation["opcode"]](operation)
+        assert self.kept_masks is None and self.kept_parameters is None
         return self.run_state
 
-    def _seen(self, operation: dict[str, int]) -> np.ndarray:
-        """Activation memory as the operation may find it."""
-        unsure = (self.layer_of >= operation["wait_layers"]) | (self.load_of >= operation["wait_loads"])
-        return np.where(unsure, self._noise(unsure.size), self.activations)
+    def _begin(self, unit: str, operation: dict[str, int]) -> dict[str, int]:
+        """The unit takes an operation: what is known to be done then."""
+        known = self.units[unit]
+        for kind, count in ("load", operation["wait_loads"]), ("store", operation["wait_stores"]), (
+                "layer", operation["wait_layers"]):
+            assert count <= len(self.done[kind]), "waits for what comes later"
+            if count:
+                self._learn(known, self.done[kind][count - 1])
+        return known
 
-    def _transfer(self, operation: dict[str, int]) -> tuple[slice, slice]:
+    @staticmethod
+    def _learn(known: dict[str, int], more: dict[str, int]):
+        for kind in KINDS:
+            known[kind] = max(known[kind], more[kind])
+
+    def _end(self, kind: str, known: dict[str, int]):
+        """An operation is done; those of its kind are done in order."""
+        known[kind] = len(self.done[kind]) + 1
+        self.done[kind].append(dict(known))
+
+    def _transfer(self, operation: dict[str, int]) -> tuple[slice, np.ndarray]:
         beat, size = self.config.bus_bytes, operation["beats"] * self.config.bus_bytes
         memory, local = operation["memory_address"], operation["activation_address"]
-        assert memory % beat == 0 and local % beat == 0 and local + size <= self.activations.size
-        return slice(memory, memory + size), slice(local, local + size)
+        assert memory % beat == 0 and local % beat == 0 and 0 < size <= self.activations.size
+        assert local < self.activations.size
+        return slice(memory, memory + size), self._wrapped(local, size)
+
+    def _wrapped(self, address: int, size: int) -> np.ndarray:
+        return np.arange(address, address + size) % self.activations.size
 
     def _load(self, operation: dict[str, int]):
+        known, number = self._begin("load", operation), len(self.done["load"])
+        # The unit takes a load when all beats of the one before are written.
+        known["load"] = number
         memory, local = self._transfer(operation)
+        self.memory.check(memory, known, writes=False)
+        self.chip.check(local, known, writes=True)
         self.activations[local] = np.frombuffer(bytes(self.run_state.memory[memory]), np.int8)
-        # Whoever waits for this load waits for what it waited for.
-        self.layer_of[local], self.load_of[local] = -1, self.loads
-        self.loads += 1
+        self.memory.read["load"][memory] = self.chip.written["load"][local] = number
+        self._end("load", known)
 
     def _store(self, operation: dict[str, int]):
+        known, number = self._begin("store", operation), len(self.done["store"])
+        known["store"] = number
         memory, local = self._transfer(operation)
-        self.run_state.memory[memory] = self._seen(operation)[local].tobytes()
-        self.stores += 1
+        self.chip.check(local, known, writes=False)
+        self.memory.check(memory, known, writes=True)
+        self.run_state.memory[memory] = self.activations[local].tobytes()
+        self.chip.read["store"][local] = self.memory.written["store"][memory] = number
+        self._end("store", known)
 
     def _weights(self, layer: dict[str, int]) -> np.ndarray:
         """Signed weights (out, ky * run) of a layer."""
-        content = checked(self.run_state.memory, layer["mask_address"], layer["mask_beats"], self.config.bus_bytes)
+        beat, content = self.config.bus_bytes, self.kept_masks
+        assert (content is not None) == bool(layer["mask_reuse"])
+        if content is None:
+            content = checked(self.run_state.memory, layer["mask_address"], layer["mask_beats"], beat)
+        else:
+            assert layer["mask_beats"] == 0
+        self.kept_masks = None
+        if layer["mask_keep"]:
+            assert len(content) // beat <= self.config.mask_bytes // beat - (self.config.burst_beats - 1)
+            self.kept_masks = content
         words = np.frombuffer(content[:2 * layer["mask_words"]], "<u2").tolist()
         frequencies = [layer[f"frequency_{index}"] for index in range(1, 8)]
         table = AnsTable([1024 - sum(frequencies), *frequencies], layer["ans_offset"])
@@ -234,15 +287,17 @@ class Machine:
         address = (layer["input_address"] + oy * layer["row_step_bytes"] + (ky - layer["pad_rows"]) * layer["row_bytes"]
                    + column)
         inside = (row >= 0) & (row < layer["input_height"]) & (column >= 0) & (column < layer["row_bytes"])
-        windows = np.where(inside, self._seen(layer)[address % self.activations.size], layer["pad_value"])
+        address %= self.activations.size
+        self.windows = np.zeros(self.activations.size, bool)
+        self.windows[address[inside]] = True
+        windows = np.where(inside, self.activations[address], layer["pad_value"])
         return windows.reshape(layer["pixels"], -1).astype(np.int64)
 
     def _parameters(self, layer: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
         def signed(value: int, bits: int) -> int:
             return (value & (1 << bits) - 1) - ((value >> bits - 1 & 1) << bits)
 
-        content = checked(self.run_state.memory, layer["parameter_address"], layer["parameter_beats"],
-                          self.config.bus_bytes)
+        content = self.parameters
         records = [int.from_bytes(content[9 * index:9 * index + 9], "little") for index in range(layer["out_channels"])]
         assert all(record >> 66 == 0 for record in records)
         return (np.array([signed(record, 18) for record in records]),
@@ -257,26 +312,50 @@ class Machine:
         assert (layer["column_tiles"] - 1) * config.columns < layer["out_channels"] <= (
             layer["column_tiles"] * config.columns)
         assert layer["run_chunks"] == -(-layer["run_bytes"] // config.lanes)
+        known = self._begin("layer", layer)
         sums = self._windows(layer) @ self._weights(layer).T
         assert sums.min() >= -1 << config.accumulator_bits - 1 and sums.max() < 1 << config.accumulator_bits - 1
-        self.written = np.zeros(self.activations.size, bool)
+        self.chip.check(self.windows, known, writes=False)
+        self._fetch_parameters(layer)
+        self.written, self.residuals = (np.zeros(self.activations.size, bool) for _ in range(2))
         for first in range(0, layer["out_channels"], config.columns):
             tile = slice(first, min(first + config.columns, layer["out_channels"]))
             self._post_process(layer, sums[:, tile], tile)
-        self.layer_of[self.written] = number
-        self.load_of[self.written] = -1
-        used = np.flatnonzero(self.written)
-        # Later tiles still read their windows while the first ones are written.
-        assert not self.written[layer["input_address"]:][:layer["input_height"] * layer["row_bytes"]].any()
+        # The post-processor takes a layer when the one before is done, and writes behind the layer's own windows, but
+        # later tiles still read their windows while the first ones are written.
+        post = self.units["post"]
+        self._learn(post, known)
+        post["layer"] = number
+        assert not (self.written & self.windows).any()
+        self.chip.check(self.residuals, post, writes=False)
+        self.chip.check(self.written, post, writes=True)
+        self.chip.read["layer"][self.windows | self.residuals] = number
+        self.chip.written["layer"][self.written] = number
+        self._end("layer", post)
         self.run_state.layers.append(layer)
-        self.run_state.outputs.append(self.activations[layer["output_address"]:used[-1] + 1].copy())
-        assert used[0] == layer["output_address"] and used.size == used[-1] - used[0] + 1, "output is not one piece"
+        output = self._wrapped(layer["output_address"], np.count_nonzero(self.written))
+        assert self.written[output].all(), "output is not one piece"
+        self.run_state.outputs.append(self.activations[output])
+
+    def _fetch_parameters(self, layer: dict[str, int]):
+        config, beat = self.config, self.config.bus_bytes
+        content = self.kept_parameters
+        assert (content is not None) == bool(layer["parameter_reuse"])
+        if content is None:
+            content = checked(self.run_state.memory, layer["parameter_address"], layer["parameter_beats"], beat)
+        else:
+            assert layer["parameter_beats"] == 0
+        self.parameters, self.kept_parameters = content, None
+        if layer["parameter_keep"]:
+            burst = -(-config.burst_beats * beat // 9)
+            assert layer["out_channels"] <= config.parameter_channels - config.columns - burst
+            self.kept_parameters = content
 
     def _write(self, address: int, values: np.ndarray):
         raw = values.view(np.int8)
-        assert address + raw.size <= self.activations.size
-        self.activations[address:address + raw.size] = raw
-        self.written[address:address + raw.size] = True
+        place = self._wrapped(address, raw.size)
+        self.activations[place] = raw
+        self.written[place] = True
 
     def _post_process(self, layer: dict[str, int], sums: np.ndarray, tile: slice):
         multiplier, bias = (values[tile] for values in self._parameters(layer))
@@ -286,8 +365,9 @@ class Machine:
         for pixel, accumulators in enumerate(sums):
             total = accumulators * multiplier + bias + half
             if layer["residual"]:
-                source = layer["residual_address"] + pixel * channels + tile.start
-                total += self.activations[source:source + count].astype(np.int64) * layer["residual_multiplier"]
+                source = self._wrapped(layer["residual_address"] + pixel * channels + tile.start, count)
+                self.residuals[source] = True
+                total += self.activations[source].astype(np.int64) * layer["residual_multiplier"]
             assert total.min() >= -1 << 47 and total.max() < 1 << 47
             total >>= layer["shift"]
             place = layer["output_address"] + tile.start
@@ -316,7 +396,8 @@ class Machine:
         assert len(targets) <= 4
         for py, px in targets:
             address = place + py * layer["pool_row_bytes"] + px * layer["out_channels"]
-            if not self.written[address]:
+            there = self._wrapped(address, values.size)
+            if not self.written[there[0]]:
                 self._write(address, values)
             else:
-                self._write(address, np.maximum(self.activations[address:address + values.size], values))
+                self._write(address, np.maximum(self.activations[there], values))

@@ -34,11 +34,16 @@ def run(network, config, seed=0, batch=1):
     memory[program.input_address:program.input_address + len(packed)] = packed
     ran = Machine(memory, config).execute(program.program_address)
     expected = network.run(images)
+    computed = {plan.name: np.zeros((batch, plan.output_shape[0]), int) for plan in program.layers}
     for operation, layer, output in zip(program.operations, ran.layers, ran.outputs, strict=True):
         plan = program.layers[operation.layer]
-        assert layer["output_address"] == operation.output_address
-        tensor = np.frombuffer(output.tobytes(), plan.output_type).reshape(plan.output_shape)
-        assert np.array_equal(tensor, expected[plan.name][operation.image]), plan.name
+        assert layer["output_address"] == operation.output_address and output.size == operation.output_bytes
+        assert operation.macs == layer["pixels"] * layer["out_channels"] * layer["kernel_rows"] * layer["run_bytes"]
+        rows = slice(operation.first_row, operation.first_row + operation.rows)
+        tensor = np.frombuffer(output.tobytes(), plan.output_type).reshape(operation.rows, *plan.output_shape[1:])
+        assert np.array_equal(tensor, expected[plan.name][operation.image, rows]), plan.name
+        computed[plan.name][operation.image, rows] += 1
+    assert all((rows == 1).all() for rows in computed.values())
     region = ran.memory[program.output_address:program.output_address + program.output_bytes]
     output = program.unpack_output(region)
     assert output.dtype == (np.int32 if program.layers[-1].wide else np.int8)
@@ -78,14 +83,16 @@ def check_regions(program):
     """Regions of the image are aligned and apart, and the transfers are those that the descriptors ask for."""
     beat = program.config.bus_bytes
     operations = descriptors(program.image, program.program_address)
-    assert [operation["opcode"] for operation in operations] == [
-        Opcode.BEGIN, *(program.batch * [Opcode.LOAD, *(len(program.layers) * [Opcode.LAYER]), Opcode.STORE]), Opcode.END]
+    assert operations[0]["opcode"] == Opcode.BEGIN and len(operations) == program.descriptors
+    assert [at for at, operation in enumerate(operations) if operation["opcode"] == Opcode.LAYER] == [
+        operation.position for operation in program.operations]
     asked = {"program": [(program.program_address, descriptor.BYTES * len(operations))], "mask": [], "parameter": [],
              "load": [], "store": []}
     for operation in operations:
         if operation["opcode"] == Opcode.LAYER:
             for name in ("mask", "parameter"):
-                asked[name].append((operation[f"{name}_address"], operation[f"{name}_beats"] * beat))
+                if not operation[f"{name}_reuse"]:
+                    asked[name].append((operation[f"{name}_address"], operation[f"{name}_beats"] * beat))
         elif operation["opcode"] in (Opcode.LOAD, Opcode.STORE):
             asked[Opcode(operation["opcode"]).name.lower()].append((operation["memory_address"], operation["beats"] * beat))
     for name, runs in asked.items():
@@ -94,14 +101,20 @@ def check_regions(program):
         assert program.predicted[f"{name}_bytes"] == sum(size for _, size in runs)
     for name in ("mask_bytes", "parameter_bytes", "load_bytes", "store_bytes"):
         assert sum(plan.bytes[name] for plan in program.layers) == program.predicted[name]
-    regions = sorted({region for runs in asked.values() for region in runs})
-    images = {address for name in ("load", "store") for address, _ in asked[name]}
-    assert all(address % beat == 0 and (address % max(64, beat) == 0 or address in images) for address, _ in regions)
-    ends = [address + size for address, size in regions]
-    assert all(end <= start for end, (start, _) in zip(ends, regions[1:]))
-    assert ends[-1] <= len(program.image)
-    assert sum(size for _, size in asked["load"]) == program.input_bytes
-    assert sum(size for _, size in asked["store"]) == program.output_bytes
+    for name in "load", "store":
+        assert all(address % beat == 0 for address, _ in asked[name])
+    # What is only read is apart from what is written.
+    fixed = sorted({region for name in ("program", "mask", "parameter") for region in asked[name]})
+    assert all(address % max(64, beat) == 0 for address, _ in fixed)
+    ends = [address + size for address, size in fixed]
+    assert all(end <= start for end, (start, _) in zip(ends, fixed[1:]))
+    assert all(address >= ends[-1] and address + size <= len(program.image)
+               for name in ("load", "store") for address, size in asked[name])
+    # Every image is loaded and every result stored, whole.
+    for name, first, size in (("load", program.input_address, program.input_bytes),
+                              ("store", program.output_address, program.output_bytes)):
+        moved = {byte for address, count in asked[name] for byte in range(address, address + count, beat)}
+        assert moved >= set(range(first, first + size, beat))
     assert not any(program.image[program.input_address:program.input_address + program.input_bytes])
 
 
