@@ -196,6 +196,16 @@ class Placer:
         return not any(overlap(one, span, self.ring) is not None for name in choice.restored for one in spans[name]
                        for other, others in spans.items() if other != name for span in others)
 
+    def in_whole_beats(self, geometry: Geometry, choice: Choice) -> bool:
+        """Whether the strips that are stored can be: a transfer begins and ends at a beat."""
+        output = self.tensors[geometry.name]
+        streamed = choice.strips[:choice.streamed] if self._is_stored(geometry) else ()
+        return all(strip.first % output.quantum == 0 and strip.last == output.rounded(strip.last) for strip in streamed)
+
+    def _is_stored(self, geometry: Geometry) -> bool:
+        """Whether anyone reads the output."""
+        return bool(self.tensors[geometry.name].uses) or geometry.index == len(self.layers) - 1
+
     def place(self, state: State, geometry: Geometry, choice: Choice) -> Iterator[Placed]:
         """Every placement worth comparing, in no order; none if the choice does not fit."""
         output = self.tensors[geometry.name]
@@ -254,8 +264,7 @@ class Placer:
         """Place transients strip by strip; None if one does not fit."""
         layer, output, beat = geometry.layer, self.tensors[geometry.name], self.config.bus_bytes
         sizes = self.sizes[geometry.index]
-        last_layer = geometry.index == len(self.layers) - 1
-        to_store = bool(output.uses) or last_layer
+        to_store = self._is_stored(geometry)
         walk = _Walk({name: resident.stored for name, resident in state.residents.items()}, state.pointer)
         recent, cover = list(state.recent), state.cover
         restored = dict.fromkeys(choice.restored, 0)
@@ -291,9 +300,6 @@ class Placer:
                 return address
 
             if streamed or base is None:
-                whole = strip.first % output.quantum == 0 and strip.last in (output.rounded(strip.last), output.rows)
-                if to_store and not whole:
-                    return None
                 size = self._beats((strip.last - strip.first) * output.row_bytes)
                 output_address = transient(size)
                 if output_address is None:
@@ -363,9 +369,13 @@ class Placer:
                 mask_keep=sizes.masks_stay and number + 1 < count, mask_reuse=sizes.masks_stay and number > 0,
                 parameter_keep=sizes.parameters_stay and number + 1 < count,
                 parameter_reuse=sizes.parameters_stay and number > 0))
-            if (streamed or base is None) and to_store:
-                size = self._beats((strip.last - strip.first) * output.row_bytes)
-                walk.steps.append(StoreStep(geometry.name, strip.first * output.row_bytes, size, output_address))
+            if to_store and (streamed or base is None):
+                walk.steps.append(StoreStep(geometry.name, strip.first * output.row_bytes, written[1], output_address))
+                walk.bytes += written[1]
+            elif not output.uses and to_store and strip.last == output.rows:
+                # The network's result, in one piece.
+                address, size = self._span(output, base, kept, output.rows)
+                walk.steps.append(StoreStep(geometry.name, kept * output.row_bytes, size, address % self.ring))
                 walk.bytes += size
             wrote = walk.bytes - before - read
             work = sizes.cycles(strip.map_last - strip.map_first) + _STRIP_CYCLES

@@ -155,8 +155,7 @@ class Planner:
         start = {name: residents[name].first for name in read}
         keep = {name: resident.first if placer.lives(name, index) else tensors[name].rows
                 for name, resident in residents.items()}
-        output = tensors[geometry.name]
-        streamed = 0 if output.uses else len(strips)
+        streamed = len(strips) if self._always_streamed(geometry, strips) else 0
 
         def next_use(name: str) -> int:
             return min(use for use in tensors[name].uses if use > index)
@@ -197,13 +196,20 @@ class Planner:
                 ladders.append(ladder)
         return ladders
 
+    def _always_streamed(self, geometry: Geometry, strips: tuple[Strip, ...]) -> bool:
+        """Whether nobody reads the output: the network's result, which is stored strip by strip if each is in whole beats,
+        or a tensor of no use."""
+        choice = Choice(strips, {}, {}, len(strips))
+        return not self.placer.tensors[geometry.name].uses and self.placer.in_whole_beats(geometry, choice)
+
     def _climb(self, state: State, geometry: Geometry, ladder: list[Choice]) -> tuple[Placed, list[Choice]] | None:
         """A placement of the first choice of a ladder that fits, and the ladder from there on."""
         def first(level: int) -> Placed | None:
             return next(self.placer.place(state, geometry, ladder[level]), None)
 
+        ladder = [choice for choice in ladder if self.placer.in_whole_beats(geometry, choice)]
         low, high = 0, len(ladder) - 1
-        placed = first(high)
+        placed = first(high) if ladder else None
         if placed is None:
             return None
         while low < high:
