@@ -192,9 +192,11 @@ class Placer:
         return spans
 
     def _apart(self, choice: Choice, spans: dict[str, list[Span]]) -> bool:
-        """Whether rows that are restored find their places free."""
-        return not any(overlap(one, span, self.ring) is not None for name in choice.restored for one in spans[name]
-                       for other, others in spans.items() if other != name for span in others)
+        """Whether rows that are restored find their places free, of other tensors and of the rest of their own, which may
+        be larger than the memory."""
+        everything = [(name, place, span) for name, group in spans.items() for place, span in enumerate(group)]
+        return not any(overlap(one, other, self.ring) is not None for name, place, one in everything
+                       for others, at, other in everything if name in choice.restored and (name, place) != (others, at))
 
     def in_whole_beats(self, geometry: Geometry, choice: Choice) -> bool:
         """Whether the strips that are stored can be: a transfer begins and ends at a beat."""

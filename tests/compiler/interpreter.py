@@ -233,9 +233,15 @@ class Machine:
         memory, local = self._transfer(operation)
         self.memory.check(memory, known, writes=False)
         self.chip.check(local, known, writes=True)
-        self.activations[local] = np.frombuffer(bytes(self.run_state.memory[memory]), np.int8)
+        self._copy_in(memory, local)
         self.memory.read["load"][memory] = self.chip.written["load"][local] = number
         self._end("load", known)
+
+    def _copy_in(self, memory: slice, local: np.ndarray):
+        self.activations[local] = np.frombuffer(bytes(self.run_state.memory[memory]), np.int8)
+
+    def _copy_out(self, memory: slice, local: np.ndarray):
+        self.run_state.memory[memory] = self.activations[local].tobytes()
 
     def _store(self, operation: dict[str, int]):
         known, number = self._begin("store", operation), len(self.done["store"])
@@ -243,7 +249,7 @@ class Machine:
         memory, local = self._transfer(operation)
         self.chip.check(local, known, writes=False)
         self.memory.check(memory, known, writes=True)
-        self.run_state.memory[memory] = self.activations[local].tobytes()
+        self._copy_out(memory, local)
         self.chip.read["store"][local] = self.memory.written["store"][memory] = number
         self._end("store", known)
 
