@@ -61,6 +61,8 @@ class Geometry:
     #: Rows of padding above the input, and of the pool's above the map.
     pad_rows: int
     pool_row_padding: int
+    #: Input rows from one output row's window to the next.
+    row_stride: int
 
     @property
     def name(self) -> str:
@@ -121,12 +123,18 @@ class Geometry:
         rows = self.output_shape[0]
         return tuple(self.strip(first, min(first + height, rows)) for first in range(0, rows, height))
 
-    def cut(self, strip: Strip) -> Geometry:
-        """The strip as a layer of its own."""
+    @property
+    def skips_rows(self) -> bool:
+        """Whether a strip's input can be the rows alone that its windows touch, one per row of the map."""
+        return self.layer.kernel == 1 and self.layer.stride > 1 and self.layer.padding == 0
+
+    def cut(self, strip: Strip, packed: bool = False) -> Geometry:
+        """The strip as a layer of its own. ``packed``: its input is the rows alone that its windows touch."""
         layer, pool = self.layer, self.layer.pool
+        rows = strip.map_last - strip.map_first
         return replace(
-            self, input_shape=(strip.input_last - strip.input_first, *self.input_shape[1:]),
-            map_shape=(strip.map_last - strip.map_first, *self.map_shape[1:]),
+            self, input_shape=(rows if packed else strip.input_last - strip.input_first, *self.input_shape[1:]),
+            row_stride=1 if packed else layer.stride, map_shape=(rows, *self.map_shape[1:]),
             output_shape=(strip.last - strip.first, *self.output_shape[1:]),
             pad_rows=strip.input_first - strip.map_first * layer.stride + layer.padding,
             pool_row_padding=strip.map_first - strip.first * pool.stride + pool.padding
@@ -156,7 +164,7 @@ def geometries(topology: Topology) -> tuple[Geometry, ...]:
     return tuple(Geometry(
         layer=layer, index=index, input_shape=shapes[layer.input],
         map_shape=(*layer.map_size(*shapes[layer.input][:2]), layer.out_channels), output_shape=shapes[layer.name],
-        pad_rows=layer.padding, pool_row_padding=layer.pool.padding if layer.pool else 0)
+        row_stride=layer.stride, pad_rows=layer.padding, pool_row_padding=layer.pool.padding if layer.pool else 0)
         for index, layer in enumerate(topology.layers))
 
 

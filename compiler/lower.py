@@ -40,9 +40,9 @@ def _input_fields(geometry: Geometry, config: EngineConfig) -> dict[str, int]:
         "pad_bytes": layer.padding * layer.in_channels,
         "run_bytes": geometry.run_bytes,
         "kernel_rows": layer.kernel,
-        "stride": layer.stride,
+        "stride": geometry.row_stride,
         "pad_rows": geometry.pad_rows,
-        "row_step_bytes": layer.stride * geometry.row_bytes,
+        "row_step_bytes": geometry.row_stride * geometry.row_bytes,
         "run_chunks": geometry.run_chunks(config),
         "run_blocks": -(-geometry.run_bytes // STREAM_BLOCK),
         "map_height": geometry.map_shape[0],
@@ -173,7 +173,7 @@ def compile_network(network: IntegerNetwork, config: EngineConfig, *, batch: int
     steps = _with_early_stores(plan, layers, config)
     image = ImageBuilder(config)
     regions = Regions(image, network, layers, streams, steps, config, batch)
-    parts = {step: layers[step.layer].cut(step.strip) for step in steps if isinstance(step, LayerStep)}
+    parts = {step: layers[step.layer].cut(step.strip, step.packed) for step in steps if isinstance(step, LayerStep)}
     run = [(step, number) for number in range(batch) for step in steps]
     waits = _waits(run, layers, parts, regions, config, image.size)
     tilings, cycles = _tilings(run, parts, streams, waits, config)

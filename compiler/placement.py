@@ -55,6 +55,8 @@ class LayerStep:
     input_address: int
     residual_address: int | None
     output_address: int
+    #: The input is the rows alone that windows touch.
+    packed: bool
     #: The next or the step before is a strip of the same layer, and the buffer holds the masks or the parameters.
     mask_keep: bool
     mask_reuse: bool
@@ -311,6 +313,12 @@ class Placer:
                 written = self._span(output, base, strip.first, strip.last)
                 output_address = written[0] % self.ring
 
+            # Rows that no window touches are not loaded.
+            packed = ()
+            if (geometry.skips_rows and strip.input_first < choice.start[layer.input] and self.tensors[layer.input].quantum == 1
+                    and layer.input not in choice.restored and layer.input != layer.residual):
+                packed = (layer.input,)
+
             def source(name: str, first: int, last: int) -> int | None:
                 """Address of a tensor's row ``first``, loaded if need be."""
                 tensor = self.tensors[name]
@@ -327,6 +335,16 @@ class Placer:
                         restored[name] = end
                         self._store(walk, state, name, end)
                     return (resident.base + first * tensor.row_bytes) % self.ring
+                if name in packed:
+                    rows = range(strip.map_first, strip.map_last)
+                    address = transient(len(rows) * tensor.row_bytes)
+                    if address is None:
+                        return None
+                    loads.extend(LoadStep(
+                        geometry.index, name, row * layer.stride * tensor.row_bytes, tensor.row_bytes,
+                        (address + place * tensor.row_bytes) % self.ring) for place, row in enumerate(rows))
+                    self._store(walk, state, name, last)
+                    return address
                 low = first * tensor.row_bytes // beat * beat
                 size = self._beats(last * tensor.row_bytes) - low
                 in_place = name == layer.residual != layer.input and self._whole_beats(geometry, strip)
@@ -334,8 +352,7 @@ class Placer:
                 if address is None:
                     return None
                 loads.append(LoadStep(geometry.index, name, low, size, address))
-                if walk.stored[name] < last:
-                    self._store(walk, state, name, last)
+                self._store(walk, state, name, last)
                 return (address + first * tensor.row_bytes - low) % self.ring
 
             found = {}
@@ -367,7 +384,7 @@ class Placer:
             walk.steps += loads
             walk.bytes += read
             walk.steps.append(LayerStep(
-                geometry.index, strip, input_address, residual_address, output_address,
+                geometry.index, strip, input_address, residual_address, output_address, bool(packed),
                 mask_keep=sizes.masks_stay and number + 1 < count, mask_reuse=sizes.masks_stay and number > 0,
                 parameter_keep=sizes.parameters_stay and number + 1 < count,
                 parameter_reuse=sizes.parameters_stay and number > 0))
@@ -384,7 +401,8 @@ class Placer:
             read_cycles = read / beat
             walk.cycles += max(work, wrote / beat) + (read_cycles if blocked else max(0, read_cycles - cover))
             cover = work
-            window = self.tensors[layer.input].row_bytes * (strip.input_last - strip.input_first)
+            window = self.tensors[layer.input].row_bytes * (
+                strip.map_last - strip.map_first if packed else strip.input_last - strip.input_first)
             recent = [*held, written, (input_address, window)]
 
         for name in state.residents:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from arch.config import EngineConfig
-from compiler import CompileError, compile_network
+from compiler import Program, compile_network
 from golden.integer import IntegerLayer, IntegerNetwork
 from sim.network import BYTES
 
@@ -32,12 +32,13 @@ def int8_bytes(network: IntegerNetwork, config: EngineConfig, *, batch: int = 1)
     """
     stored = dataclasses.replace(network, layers=tuple(map(_stored, network.layers)))
     engine = dataclasses.replace(config, weight_bits=8, accumulator_bits=32)
-    while True:
-        try:
-            program = compile_network(stored, engine, batch=batch)
-            break
-        except CompileError:
-            if engine.mask_bytes >= LARGEST_BUFFER:
-                raise
-            engine = dataclasses.replace(engine, mask_bytes=2 * engine.mask_bytes)
+    program = compile_network(stored, engine, batch=batch)
+    while _fetches(program) > len(program.layers) * batch and engine.mask_bytes < LARGEST_BUFFER:
+        engine = dataclasses.replace(engine, mask_bytes=2 * engine.mask_bytes)
+        program = compile_network(stored, engine, batch=batch)
     return {name: program.predicted[name] for name in BYTES}
+
+
+def _fetches(program: Program) -> int:
+    """How often a run fetches the weights of a layer."""
+    return sum(transfer.stream == "mask" for transfer in program.transfers)

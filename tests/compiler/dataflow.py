@@ -57,18 +57,24 @@ class Dataflow(Machine):
         shapes = self.topology.shapes()
         known, number = self._begin("layer", fields), len(self.done["layer"])
         channels, height, width = shapes[layer.input]
-        windows = self._wrapped(fields["input_address"], fields["input_height"] * fields["row_bytes"])
         assert fields["row_bytes"] == width * channels
+        assert fields["row_step_bytes"] == fields["stride"] * fields["row_bytes"]
+        windows = self._wrapped(fields["input_address"], fields["input_height"] * fields["row_bytes"])
         # Where the strip's map begins follows from its output rows.
         map_row = operation.first_row
         if layer.pool is not None and layer.pool.kind == "max":
             map_row = operation.first_row * layer.pool.stride - layer.pool.padding + fields["pool_row_padding"]
         input_row = map_row * layer.stride - layer.padding + fields["pad_rows"]
-        assert 0 <= input_row and input_row + fields["input_height"] <= height
+        assert 0 <= input_row < height
         last = input_row + (fields["map_height"] - 1) * layer.stride + layer.kernel - fields["pad_rows"]
         assert input_row == 0 or fields["pad_rows"] == 0
-        assert input_row + fields["input_height"] == min(last, height)
-        self._expect(layer.input, operation.image, input_row * fields["row_bytes"], windows)
+        if fields["stride"] == layer.stride:
+            assert input_row + fields["input_height"] == min(last, height)
+            self._expect(layer.input, operation.image, input_row * fields["row_bytes"], windows)
+        else:  # only the rows that windows touch
+            assert fields["stride"] == layer.kernel == 1 and fields["input_height"] == fields["map_height"]
+            for row, places in enumerate(windows.reshape(fields["input_height"], -1)):
+                self._expect(layer.input, operation.image, (input_row + row * layer.stride) * fields["row_bytes"], places)
         self.chip.check(windows, known, writes=False)
         reads = [windows]
         post = self.units["post"]
