@@ -96,15 +96,15 @@ def _with_early_stores(steps: tuple[Step, ...], layers: tuple[Geometry, ...], co
     """The steps, every store right behind the strip that writes the last of its bytes: what will take their place then
     seldom has to wait."""
     rows = tensors(layers, config)
-    written: dict[str, list[tuple[int, int]]] = {geometry.name: [] for geometry in layers}
+    written: dict[str, list[tuple[int, int, int]]] = {geometry.name: [] for geometry in layers}
     places = []
     for place, step in enumerate(steps):
         if isinstance(step, LayerStep):
-            name = layers[step.layer].name
-            written[name].append((step.strip.last * rows[name].row_bytes, place))
+            name, strip = layers[step.layer].name, step.strip
+            written[name].append((strip.first * rows[name].row_bytes, strip.last * rows[name].row_bytes, place))
         elif isinstance(step, StoreStep):
-            end = min(step.offset + step.size, rows[step.tensor].rows * rows[step.tensor].row_bytes)
-            place = next(place for reached, place in written[step.tensor] if reached >= end)
+            place = max(place for first, last, place in written[step.tensor]
+                        if first < step.offset + step.size and step.offset < last)
         places.append(place)
     return [steps[index] for index in sorted(range(len(steps)), key=places.__getitem__)]
 

@@ -175,23 +175,25 @@ class Placer:
             found.append((strip.map_first, strip.map_last))
         return (min(first for first, _ in found), max(last for _, last in found)) if found else None
 
-    def _occupied(self, state: State, geometry: Geometry, choice: Choice, strip: Strip,
-                  replaced: str | None) -> dict[str, list[Span]]:
-        """What must not be overwritten while ``strip`` runs: rows that it, a later strip or a later layer reads. The
+    def _occupied(self, state: State, geometry: Geometry, choice: Choice, replaced: str | None) -> list[dict[str, list[Span]]]:
+        """What must not be overwritten while each strip runs: rows that it, a later strip or a later layer reads. The
         output may take the place of the rows of ``replaced`` that the strip reads."""
-        spans = {}
+        found: list[dict[str, list[Span]]] = [{} for _ in choice.strips]
         for name, resident in state.residents.items():
-            tensor, needed, here = self.tensors[name], choice.keep[name], []
-            rows = self._rows(geometry, strip, name)
-            if rows is not None:
-                start = choice.start[name]
-                needed = min(needed, max(rows[1] if name == replaced else rows[0], start))
+            tensor, needed = self.tensors[name], choice.keep[name]
+            start = choice.start.get(name, tensor.rows)
+            for strip, spans in reversed(list(zip(choice.strips, found))):
+                here, rows = [], self._rows(geometry, strip, name)
+                first = needed
+                if rows is not None and rows[1] > start:
+                    needed = min(needed, max(rows[0], start))
+                    first = needed if name != replaced else min(first, max(rows[1], start))
                 if name in choice.restored and name != replaced and rows[0] < start:
                     here.append(self._span(tensor, resident.base, rows[0], min(rows[1], start)))
-            if needed < tensor.rows:
-                here.append(self._span(tensor, resident.base, needed, tensor.rows))
-            spans[name] = here
-        return spans
+                if first < tensor.rows:
+                    here.append(self._span(tensor, resident.base, first, tensor.rows))
+                spans[name] = here
+        return found
 
     def _apart(self, choice: Choice, spans: dict[str, list[Span]]) -> bool:
         """Whether rows that are restored find their places free, of other tensors and of the rest of their own, which may
@@ -214,16 +216,13 @@ class Placer:
         """Every placement worth comparing, in no order; none if the choice does not fit."""
         output = self.tensors[geometry.name]
         strips = choice.strips
-        kept = strips[choice.streamed].first if choice.streamed < len(strips) else output.rows
+        kept = min((strip.first for strip in strips[choice.streamed:]), default=output.rows)
 
         def occupied(replaced: str | None = None) -> list[list[Span]] | None:
-            found = []
-            for strip in strips:
-                spans = self._occupied(state, geometry, choice, strip, replaced)
-                if choice.restored and not self._apart(choice, spans):
-                    return None
-                found.append([span for group in spans.values() for span in group])
-            return found
+            found = self._occupied(state, geometry, choice, replaced)
+            if choice.restored and not all(self._apart(choice, spans) for spans in found):
+                return None
+            return [[span for group in spans.values() for span in group] for spans in found]
 
         spans = occupied()
         candidates = []
@@ -281,12 +280,14 @@ class Placer:
             if tensor.rounded(row) > walk.stored[name]:
                 pending[name] = tensor.rounded(row)
 
+        in_place: list[Span] = []
         for number, (strip, spans) in enumerate(zip(choice.strips, occupied)):
             streamed = number < choice.streamed
             hard = list(spans)
             soft = [] if number == 0 else occupied[number - 1]
             if base is not None and not streamed:
-                hard.append(self._span(output, base, kept, strip.last))
+                in_place.append(self._span(output, base, strip.first, strip.last))
+            hard += in_place
             loads: list[LoadStep] = []
             held: list[Span] = []
             blocked = False
@@ -347,8 +348,8 @@ class Placer:
                     return address
                 low = first * tensor.row_bytes // beat * beat
                 size = self._beats(last * tensor.row_bytes) - low
-                in_place = name == layer.residual != layer.input and self._whole_beats(geometry, strip)
-                address = output_address if in_place else transient(size)
+                over = name == layer.residual != layer.input and self._whole_beats(geometry, strip)
+                address = output_address if over else transient(size)
                 if address is None:
                     return None
                 loads.append(LoadStep(geometry.index, name, low, size, address))
@@ -391,7 +392,7 @@ class Placer:
             if to_store and (streamed or base is None):
                 walk.steps.append(StoreStep(geometry.name, strip.first * output.row_bytes, written[1], output_address))
                 walk.bytes += written[1]
-            elif not output.uses and to_store and strip.last == output.rows:
+            elif not output.uses and to_store and number == count - 1:
                 # The network's result, in one piece.
                 address, size = self._span(output, base, kept, output.rows)
                 walk.steps.append(StoreStep(geometry.name, kept * output.row_bytes, size, address % self.ring))

@@ -135,7 +135,7 @@ class Planner:
     def _placements(self, state: State, geometry: Geometry) -> list[Placed]:
         """The placements of a layer behind ``state`` that are worth going on from."""
         fitting: list[tuple[float, list[Choice]]] = []
-        for strips in self._cuts(geometry):
+        for strips in (order for cut in self._cuts(geometry) for order in self._orders(state, geometry, cut)):
             for ladder in self._ladders(state, geometry, strips):
                 climbed = self._climb(state, geometry, ladder)
                 if climbed is not None:
@@ -145,6 +145,15 @@ class Planner:
                         return list(self._alternatives(state, geometry, rest))
         best = sorted(fitting, key=lambda entry: entry[0])[:_CUTS]
         return [placed for _, ladder in best for placed in self._alternatives(state, geometry, ladder)]
+
+    def _orders(self, state: State, geometry: Geometry, strips: tuple[Strip, ...]) -> Iterator[tuple[Strip, ...]]:
+        """Orders of a layer's strips: from the first row to the last; and, where the output stays on chip and the input's
+        last rows are there, from these on and around, so that they make room for the output."""
+        yield strips
+        resident = state.residents[geometry.layer.input]
+        begin = next((number for number, strip in enumerate(strips) if strip.input_first >= resident.first), 0)
+        if begin and self.placer.tensors[geometry.name].uses and resident.stored >= strips[begin - 1].input_last:
+            yield strips[begin:] + strips[:begin]
 
     def _ladders(self, state: State, geometry: Geometry, strips: tuple[Strip, ...]) -> list[list[Choice]]:
         """Choices in which the layer asks for less and less memory. The first ones, and so the best, are the same in
@@ -170,6 +179,8 @@ class Planner:
                 shared.append(Choice(strips, dict(start), dict(keep), streamed))
 
         def give_up_output(choice: Choice) -> Iterator[Choice]:
+            if strips[0].first:  # what stays on chip of a tensor are its last rows
+                return
             for count in range(choice.streamed + 1, len(strips) + 1):
                 yield replace(choice, streamed=count)
 
