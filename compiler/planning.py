@@ -29,11 +29,14 @@ _CUTS = 3
 
 _STRIP_COUNTS = (1, 2, 3, 4, 6, 8, 11, 14, 28, 56, 112)
 
-_BEAT_CYCLES = 32
+_BEAT_CYCLES = 4
 """What a beat across the memory interface is worth in cycles. A hundredth of the traffic is then about as much as a
 hundredth of the cycles."""
 
 _ROW_STEPS = 32
+
+_LEVELS = 2
+"""Choices of a ladder that are followed: behind the first that fits, those that leave room for double buffering."""
 
 
 @dataclass(frozen=True)
@@ -237,7 +240,7 @@ class Planner:
         freed = [self._freed(choice) for choice in ladder]
         levels = {next((level for level, size in enumerate(freed) if size >= freed[0] + spare), 0)
                   for spare in self._spares(geometry)}
-        for level in sorted(levels):
+        for level in sorted(levels | set(range(min(_LEVELS, len(ladder))))):
             yield from self.placer.place(state, geometry, ladder[level])
 
     def _spares(self, geometry: Geometry) -> set[int]:
