@@ -17,6 +17,7 @@ from compiler.errors import CompileError
 from compiler.geometry import Geometry, Strip
 from compiler.placement import Choice, Placed, Placer, State, Step, beginning
 from compiler.sizes import LayerSizes, MaskSize, kept_mask_beats
+from golden.topology import IMAGE
 
 _STATES = 12
 """States kept behind every layer."""
@@ -29,11 +30,10 @@ _CUTS = 3
 
 _STRIP_COUNTS = (1, 2, 3, 4, 6, 8, 11, 14, 28, 56, 112)
 
-_BEAT_CYCLES = 4
-"""What a beat across the memory interface is worth in cycles. A hundredth of the traffic is then about as much as a
-hundredth of the cycles."""
-
 _ROW_STEPS = 32
+
+_BUSY = 1.03
+"""Cycles of a layer, in those of the array, with which a placement that gives nothing up is good: more strips are not tried."""
 
 _LEVELS = 2
 """Choices of a ladder that are followed: behind the first that fits, those that leave room for double buffering."""
@@ -54,8 +54,22 @@ class Planner:
 
     def __init__(self, layers: tuple[Geometry, ...], masks: tuple[MaskSize, ...], config: EngineConfig):
         self.layers, self.config = layers, config
+        self._number = {geometry.name: geometry.index for geometry in layers}
         self.sizes = tuple(LayerSizes.of(geometry, mask, config) for geometry, mask in zip(layers, masks))
         self.placer = Placer(layers, self.sizes, config)
+        self._beat_cycles = self._worth_of_a_beat()
+
+    def _worth_of_a_beat(self) -> float:
+        """Cycles that a beat across the memory interface is worth: those with which half a hundredth of the cycles is worth
+        a hundredth of the traffic, about."""
+        tensors, beat = self.placer.tensors, self.config.bus_bytes
+        cycles = sum(size.cycles(geometry.map_shape[0]) for geometry, size in zip(self.layers, self.sizes))
+        traffic = sum(size.mask_beats + size.parameter_beats for size in self.sizes)
+        for geometry in self.layers:
+            live = sum(tensor.rows * tensor.row_bytes for name, tensor in tensors.items() if
+                       self.placer.lives(name, geometry.index) and (name == IMAGE or self._number[name] <= geometry.index))
+            traffic += max(0, live - self.config.activation_bytes) // beat
+        return cycles / traffic / 2
 
     def plan(self) -> tuple[Step, ...]:
         """The steps of one image. Raises CompileError if a layer does not fit however it is cut."""
@@ -91,7 +105,7 @@ class Planner:
         return selected
 
     def _cost(self, placed: Placed) -> float:
-        return placed.cycles + _BEAT_CYCLES * placed.bytes / self.config.bus_bytes
+        return placed.cycles + self._beat_cycles * placed.bytes / self.config.bus_bytes
 
     def _to_come(self, state: State, geometry: Geometry) -> float:
         """Cost of loading, once per use, what is not on chip."""
@@ -99,7 +113,7 @@ class Planner:
         for name, resident in state.residents.items():
             tensor = self.placer.tensors[name]
             size += resident.first * tensor.row_bytes * sum(use > geometry.index for use in tensor.uses)
-        return _BEAT_CYCLES * size / self.config.bus_bytes
+        return self._beat_cycles * size / self.config.bus_bytes
 
     def _does_not_fit(self, geometry: Geometry) -> CompileError:
         tensors, layer = self.placer.tensors, geometry.layer
@@ -138,14 +152,19 @@ class Planner:
     def _placements(self, state: State, geometry: Geometry) -> list[Placed]:
         """The placements of a layer behind ``state`` that are worth going on from."""
         fitting: list[tuple[float, list[Choice]]] = []
-        for strips in (order for cut in self._cuts(geometry) for order in self._orders(state, geometry, cut)):
-            for ladder in self._ladders(state, geometry, strips):
-                climbed = self._climb(state, geometry, ladder)
-                if climbed is not None:
-                    placed, rest = climbed
-                    fitting.append((self._cost(placed) + self._to_come(placed.state, geometry), rest))
-                    if len(placed.steps) == 1:  # in one piece, and nothing moves: strips would only cost
-                        return list(self._alternatives(state, geometry, rest))
+        busy = self.sizes[geometry.index].cycles(geometry.map_shape[0])
+        for strips in self._cuts(geometry):
+            good = False
+            for order in self._orders(state, geometry, strips):
+                ladders = self._ladders(state, geometry, order)
+                for ladder in ladders:
+                    climbed = self._climb(state, geometry, ladder)
+                    if climbed is not None:
+                        placed, rest = climbed
+                        fitting.append((self._cost(placed) + self._to_come(placed.state, geometry), rest))
+                        good |= rest[0] == ladder[0] and placed.cycles < _BUSY * busy
+            if good:
+                break
         best = sorted(fitting, key=lambda entry: entry[0])[:_CUTS]
         return [placed for _, ladder in best for placed in self._alternatives(state, geometry, ladder)]
 
