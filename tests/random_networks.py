@@ -37,7 +37,8 @@ def _draw_pool(rng: np.random.Generator, size: tuple[int, int]) -> Pool | None:
     return pool if min(pool.output_size(length) for length in size) >= 1 else None
 
 
-def _draw_layer(rng: np.random.Generator, index: int, shapes: dict, last: bool, channels: int) -> Layer | None:
+def _draw_layer(rng: np.random.Generator, index: int, shapes: dict, last: bool, channels: int,
+                tensor_bytes: int) -> Layer | None:
     """A layer that fits the tensors so far, or None if the draw does not."""
     names = list(shapes)
     source = names[-1] if rng.random() < .7 else names[rng.integers(len(names))]
@@ -52,23 +53,24 @@ def _draw_layer(rng: np.random.Generator, index: int, shapes: dict, last: bool, 
              "padding": padding}
     plain = Layer(name="shape", input=source, **shape)
     size = plain.map_size(*size)
-    if min(size) < 1 or out_channels * size[0] * size[1] > TENSOR_BYTES:
+    if min(size) < 1 or out_channels * size[0] * size[1] > tensor_bytes:
         return None
     partners = [name for name in names if shapes[name] == (out_channels, *size)]
     if len(partners) > 1 and source in partners and rng.random() < .7:
         partners.remove(source)
     residual = partners[rng.integers(len(partners))] if partners and rng.random() < .7 else None
-    wide = last and rng.random() < .4 and 4 * out_channels * size[0] * size[1] <= TENSOR_BYTES
+    wide = last and rng.random() < .4 and 4 * out_channels * size[0] * size[1] <= tensor_bytes
     return Layer(name=f"layer{index}", input=source, stream=int(rng.integers(1 << 32)), relu=bool(rng.random() < .6),
                  residual=residual, pool=None if wide else _draw_pool(rng, size), wide=bool(wide), **shape)
 
 
-def random_topology(rng: np.random.Generator, layers: int, channels: int) -> Topology:
-    """A network of ``layers`` layers of up to ``channels`` channels."""
-    input_shape = (int(rng.integers(1, min(channels, 8) + 1)), *map(int, rng.integers(1, 14, 2)))
+def random_topology(rng: np.random.Generator, layers: int, channels: int, side: int = 13,
+                    tensor_bytes: int = TENSOR_BYTES) -> Topology:
+    """A network of ``layers`` layers of up to ``channels`` channels, for an image of up to ``side`` pixels a side."""
+    input_shape = (int(rng.integers(1, min(channels, 8) + 1)), *map(int, rng.integers(1, side + 1, 2)))
     shapes, drawn = {IMAGE: input_shape}, []
     while len(drawn) < layers:
-        layer = _draw_layer(rng, len(drawn), shapes, len(drawn) == layers - 1, channels)
+        layer = _draw_layer(rng, len(drawn), shapes, len(drawn) == layers - 1, channels, tensor_bytes)
         if layer is None:
             continue
         if drawn and layer.weight_shape == drawn[-1].weight_shape:  # shared weights: the same stream
@@ -159,8 +161,9 @@ def random_values(topology: Topology, seed: int, config: EngineConfig, code: str
 
 
 def random_network(seed: int, config: EngineConfig | None = None, *, layers: int | None = None, channels: int = 20,
-                   code: str | None = None) -> IntegerNetwork:
-    """A network that an engine of ``config`` (preset ``tiny``) can run; 1 to 4 layers if ``layers`` is not given."""
+                   code: str | None = None, **sizes: int) -> IntegerNetwork:
+    """A network that an engine of ``config`` (preset ``tiny``) can run; 1 to 4 layers if ``layers`` is not given.
+    ``sizes`` are those of :func:`random_topology`."""
     rng = np.random.default_rng([seed, 0])
-    topology = random_topology(rng, layers or int(rng.integers(1, 5)), channels)
+    topology = random_topology(rng, layers or int(rng.integers(1, 5)), channels, **sizes)
     return random_values(topology, seed, config or EngineConfig.preset("tiny"), code)

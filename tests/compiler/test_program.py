@@ -1,6 +1,7 @@
 """Programs: run from their image alone by a naive engine, they compute what the integer model does."""
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,9 +9,12 @@ import pytest
 from arch import descriptor
 from arch.config import EngineConfig
 from arch.descriptor import Opcode
-from compiler import compile_network
+from compiler import CompileError, compile_network
 from golden import networks
+from golden.integer import IntegerLayer, IntegerNetwork
 from golden.topology import IMAGE, Layer, Pool, Topology
+from reports.traffic import traffic_floor
+from tests.compiler.dataflow import Dataflow
 from tests.compiler.interpreter import Machine, descriptors
 from tests.random_networks import random_image, random_network, random_values
 
@@ -21,6 +25,15 @@ CONFIGURATIONS = {
     "two columns built": EngineConfig.preset("tiny", build_columns=2, bus_bits=32, requantiser_lanes=4),
     "ternary": EngineConfig.preset("tiny", weight_bits=2, accumulator_bits=16, rounds=20, columns=8),
     "bytes": EngineConfig.preset("tiny", weight_bits=8, lanes=16, requantiser_lanes=1, bus_bits=128),
+}
+# Memories that most networks do not fit: layers in strips, tensors in memory, masks kept or fetched again.
+SMALL = {
+    "small": EngineConfig.preset("tiny", activation_bytes=2 << 10, mask_bytes=512),
+    "smaller": EngineConfig.preset("tiny", activation_bytes=1 << 10, mask_bytes=256, burst_beats=4),
+    "narrow bus": EngineConfig.preset("tiny", activation_bytes=2 << 10, mask_bytes=256, bus_bits=32, burst_beats=8,
+                                      partial_sums=16, parameter_channels=32),
+    "wide bus": EngineConfig.preset("tiny", activation_bytes=2 << 10, mask_bytes=512, bus_bits=128, burst_beats=4,
+                                    lanes=16, columns=8),
 }
 
 
@@ -58,6 +71,65 @@ def test_random_networks(seed, config):
     program, ran = run(network, config, seed, batch=1 + seed % 3)
     check_regions(program)
     check_mask_buffer(program, ran)
+
+
+@pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())
+def test_random_networks_in_small_memories(config):
+    seen = Counter()
+    for seed in range(24):
+        network = random_network(seed, config, layers=5, side=24, tensor_bytes=6 << 10)
+        try:
+            program, ran = run(network, config, seed, batch=1 + seed % 2)
+        except CompileError:
+            seen["refused"] += 1
+            continue
+        check_regions(program)
+        check_mask_buffer(program, ran)
+        seen["strips"] += any(plan.strips > 1 for plan in program.layers)
+        seen["spilled"] += program.predicted["store_bytes"] > program.output_bytes
+        seen["kept"] += any(layer["mask_keep"] for layer in ran.layers)
+        seen["fetched again"] += any(
+            later["mask_address"] == layer["mask_address"] and not later["mask_reuse"]
+            for layer, later in zip(ran.layers, ran.layers[1:]))
+    assert seen["refused"] <= 12
+    assert min(seen["strips"], seen["spilled"], seen["kept"]) >= 3, seen
+
+
+def shapes_only(name):
+    """A network of weights without meaning."""
+    layers = []
+    for layer in networks.network_topology(name).layers:
+        indices = np.random.default_rng(layer.stream).random(layer.weights) < .3
+        average = layer.pool is not None and layer.pool.kind == "average"
+        layers.append(IntegerLayer(
+            layer=layer, multiplier=np.ones(layer.out_channels, np.int32), bias=np.zeros(layer.out_channels, np.int64),
+            residual_multiplier=int(layer.residual is not None), shift=8, low=-128, offset_input=layer.input == IMAGE,
+            offset_output=False, pool_multiplier=int(average), pool_shift=8 * average, code="raw",
+            indices=indices.astype(np.uint8).reshape(layer.out_channels, layer.kernel, layer.kernel, layer.in_channels),
+            stored=None, table=(0, 1), symbol_bits=1))
+    return IntegerNetwork(networks.network_topology(name), 1, EDGE.rounds, tuple(layers), "released")
+
+
+@pytest.mark.parametrize("name, preset, batch, excess, utilisation", [
+    ("resnet18", "edge", 1, 1.12, .95),
+    ("resnet18", "base", 2, 1.02, .95),
+    ("resnet50", "edge", 1, 1.25, .955),
+    ("resnet50", "base", 1, 1.06, .96),
+    ("resnet50-cifar", "edge", 2, 1.25, .98),
+])
+def test_large_networks(name, preset, batch, excess, utilisation):
+    """Every byte of every tensor is where it is looked for, and memory is seldom asked."""
+    config, network = EngineConfig.preset(preset), shapes_only(name)
+    program = compile_network(network, config, batch=batch)
+    Dataflow(program, network.topology).follow()
+    check_regions(program)
+    floor = traffic_floor(network, config.activation_bytes, batch=batch)
+    # Masks and parameters are fetched once per image.
+    floor = floor.total + (batch - 1) * (floor.masks + floor.parameters)
+    # One bit per weight is 1.13 times the entropy at this density.
+    floor += batch * (.1187 * sum(layer.weights for layer in network.topology.layers)) / 8
+    assert sum(program.predicted.values()) <= excess * floor
+    assert program.predicted_utilisation >= utilisation
 
 
 @pytest.mark.parametrize("code", ["raw", "unary", "ans", "stored"])
@@ -110,11 +182,9 @@ def check_regions(program):
     assert all(end <= start for end, (start, _) in zip(ends, fixed[1:]))
     assert all(address >= ends[-1] and address + size <= len(program.image)
                for name in ("load", "store") for address, size in asked[name])
-    # Every image is loaded and every result stored, whole.
-    for name, first, size in (("load", program.input_address, program.input_bytes),
-                              ("store", program.output_address, program.output_bytes)):
-        moved = {byte for address, count in asked[name] for byte in range(address, address + count, beat)}
-        assert moved >= set(range(first, first + size, beat))
+    # Every result is stored, whole.
+    stored = {byte for address, size in asked["store"] for byte in range(address, address + size, beat)}
+    assert stored >= set(range(program.output_address, program.output_address + program.output_bytes, beat))
     assert not any(program.image[program.input_address:program.input_address + program.input_bytes])
 
 
