@@ -9,6 +9,7 @@ that stay are written where nothing lies that this strip or a later one needs, o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -22,7 +23,10 @@ from golden.topology import IMAGE
 _STRIP_CYCLES = 24
 """What a strip costs beside its passes, about: for comparing placements only."""
 
-_BASES = 6
+_BASES = 8
+
+_SAMPLES = 8
+"""Moments of a strip at which bank conflicts are looked for."""
 
 
 @dataclass(frozen=True)
@@ -252,15 +256,33 @@ class Placer:
         return all((base - address) % self.ring >= size for address, size in self._forbidden(output, choice, occupied))
 
     def _bases(self, output: Tensor, choice: Choice, occupied: list[list[Span]]) -> list[int]:
-        """Both ends of every range of bases that no strip forbids, widest ranges first."""
-        found = {}
+        """Both ends of every range of bases that no strip forbids, and the banks that begin in it, widest ranges first."""
+        found, bank = {}, self.config.bank_bytes
         free = gaps(self._forbidden(output, choice, occupied), self.ring)
         for address, room in sorted(free, key=lambda gap: (-gap[1], gap[0])):
             low = -(-address // self.alignment) * self.alignment
             high = (address + room - 1) // self.alignment * self.alignment
             if low <= high:
                 found[low % self.ring] = found[high % self.ring] = None
+                for base in range(-(-low // bank) * bank, high + 1, bank):
+                    found[base % self.ring] = None
         return list(found)[:_BASES]
+
+    def _conflicts(self, geometry: Geometry, strip: Strip, windows: Span, residual: Span | None, output: Span) -> float:
+        """Cycles, about, that reads of windows and of the post-processor take from each other: where both are in the same
+        bank at the same time, which goes through all three spans from end to end."""
+        others = [] if residual is None else [residual]
+        if geometry.pool_kind == "max":
+            others.append(output)
+        pixels = (strip.map_last - strip.map_first) * geometry.map_shape[1]
+        reads = pixels * self.sizes[geometry.index].groups
+        together = 0
+        for other in others:
+            for part in range(_SAMPLES):
+                banks = {(span[0] + span[1] * part // _SAMPLES) % self.ring // self.config.bank_bytes
+                         for span in (windows, other)}
+                together += len(banks) == 1
+        return reads * together / _SAMPLES / 2
 
     def _walk(self, state: State, geometry: Geometry, choice: Choice, occupied: list[list[Span]],
               base: int | None, kept: int) -> Placed | None:
@@ -400,10 +422,13 @@ class Placer:
             wrote = walk.bytes - before - read
             work = sizes.cycles(strip.map_last - strip.map_first) + _STRIP_CYCLES
             read_cycles = read / beat
-            walk.cycles += max(work, wrote / beat) + (read_cycles if blocked else max(0, read_cycles - cover))
-            cover = work
+            residual = None if residual_address is None else (
+                residual_address, (strip.map_last - strip.map_first) * math.prod(geometry.map_shape[1:]))
             window = self.tensors[layer.input].row_bytes * (
                 strip.map_last - strip.map_first if packed else strip.input_last - strip.input_first)
+            walk.cycles += self._conflicts(geometry, strip, (input_address, window), residual, written)
+            walk.cycles += max(work, wrote / beat) + (read_cycles if blocked else max(0, read_cycles - cover))
+            cover = work
             recent = [*held, written, (input_address, window)]
 
         for name in state.residents:

@@ -117,13 +117,20 @@ class Planner:
 
     def _does_not_fit(self, geometry: Geometry) -> CompileError:
         tensors, layer = self.placer.tensors, geometry.layer
-        strip = geometry.strip(0, 1)
-        needed = tensors[layer.name].row_bytes + tensors[layer.input].row_bytes * (strip.input_last - strip.input_first)
-        if layer.residual is not None and not self.placer.in_place(geometry):
-            needed += tensors[layer.residual].row_bytes * (strip.map_last - strip.map_first)
-        return CompileError(f"layer {layer.name}: a strip of its rows needs at least {needed} bytes of activation memory "
-                            f"in whole beats, the engine has {self.config.activation_bytes}: use a configuration with "
-                            f"larger activation_bytes or a smaller input")
+        output = tensors[layer.name]
+
+        def needed(strip: Strip) -> int:
+            size = output.row_bytes * (strip.last - strip.first)
+            size += tensors[layer.input].row_bytes * (strip.input_last - strip.input_first)
+            if layer.residual not in (None, layer.input) and not self.placer.in_place(geometry):
+                size += tensors[layer.residual].row_bytes * (strip.map_last - strip.map_first)
+            return size
+
+        rows = output.rounded(1) if geometry.splits else output.rows
+        size = max(map(needed, geometry.strips(rows)))
+        return CompileError(f"layer {layer.name}: a strip of its rows, in whole beats, needs {size} bytes of activation "
+                            f"memory in pieces that do not fit the engine's {self.config.activation_bytes}: use a "
+                            f"configuration with larger activation_bytes or a smaller input")
 
     def _cuts(self, geometry: Geometry) -> Iterator[tuple[Strip, ...]]:
         """Ways of cutting the layer, fewest strips first."""

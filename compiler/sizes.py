@@ -75,6 +75,8 @@ class LayerSizes:
     #: Passes over the map, and pixels in one of its rows.
     passes: int
     row_pixels: int
+    #: Cycles of the post-processor for a pixel of all column tiles.
+    groups: int
     partial_sums: int
     #: Shortest pass that does not wait for weights.
     shortest: int
@@ -97,7 +99,8 @@ class LayerSizes:
             parameters_stay=parameters_stay, tiles_stay=tile_beats <= room, tile_beats=tile_beats,
             again_bytes=again * config.bus_bytes,
             passes=geometry.column_tiles(config) * geometry.layer.kernel * geometry.run_chunks(config),
-            row_pixels=geometry.map_shape[1], partial_sums=config.partial_sums,
+            row_pixels=geometry.map_shape[1],
+            groups=sum(geometry.groups(config, tile) for tile in range(geometry.column_tiles(config))), partial_sums=config.partial_sums,
             shortest=max(config.columns // config.build_columns, latency.ACCUMULATE))
 
     def cycles(self, rows: int) -> int:

@@ -47,10 +47,12 @@ ALL_SEVEN = {**SEVEN, "indices": np.full((8, 1, 1, 200), 7, np.uint8)}
      "layer one: a maximum pool of kernel 5 and stride 2"),
     (lambda: network(input_shape=(8, 20, 20), pool=Pool(kind="max", kernel=16, stride=8)), {},
      "layer one: needs 16 rows of pool window, the engine has at most 15"),
-    (lambda: network(input_shape=(8, 48, 48)), {},
-     "layer one: the tensors alive need 36864 bytes of activation memory, the engine has 16384"),
-    (lambda: network(input_shape=(60, 6, 6), kernel=3, padding=1, code="stored"), {"mask_bytes": 256},
-     r"layer one: 36 pixels in 2 tiles .* need \d+ beats .* the mask buffer can keep 17: .* partial_sums of 64"),
+    (lambda: network(input_shape=(8, 48, 48)), {"activation_bytes": 512},
+     "layer one: a strip of its rows, in whole beats, needs 768 bytes of activation memory.* the engine's 512: use"),
+    (lambda: network(input_shape=(8, 48, 48), pool=Pool(kind="average")), {},
+     "layer one: a strip of its rows, in whole beats, needs 18440 bytes of activation memory.* the engine's 16384: use"),
+    (lambda: network(input_shape=(60, 2, 36), kernel=3, padding=1, code="stored"), {"mask_bytes": 256},
+     r"layer one: 72 pixels in 3 tiles .* need \d+ beats .* the mask buffer can keep 17, .* partial_sums of 128"),
 ])
 def test_refused(build, config, message):
     with pytest.raises(CompileError, match=message) as caught:
@@ -58,25 +60,17 @@ def test_refused(build, config, message):
     assert "\n" not in str(caught.value)
 
 
-def test_memory_in_pieces():
-    """Tensors whose sizes add up to the memory but of which no order of placing leaves room for all."""
-    channels = [80, 16, 32, 32, 80, 24, 56, 8, 64, 56, 32, 72, 72]
-    sources = [0, 1, 2, 3, 2, 0, 6, 5, 4, 8, 10, 6]
-    names = [IMAGE, *(f"layer{index}" for index in range(12))]
-    topology = Topology(name="pieces", input_shape=(80, 1, 1), layers=tuple(
-        Layer(name=names[index + 1], input=names[source], in_channels=channels[source], out_channels=channels[index + 1],
-              kernel=1) for index, source in enumerate(sources)))
-    config = dataclasses.replace(TINY, activation_bytes=256)
-    with pytest.raises(CompileError, match="layer layer8: .* need 256 bytes of activation memory in pieces"):
-        compile_network(random_values(topology, 1, config), config)
-
-
 def test_mask_buffer_limits_tiles_only_where_masks_are_decoded_again():
     """One pixel tile streams its masks through a buffer of any size."""
     small = dataclasses.replace(TINY, mask_bytes=256)
     program = compile_network(network(input_shape=(60, 5, 5), kernel=3, padding=1, code="stored"), small)
-    assert program.layers[0].pixel_tiles == 1
+    assert program.layers[0].strips == 1
     assert program.layers[0].bytes["mask_bytes"] > 256
+
+
+def test_too_many_operations():
+    with pytest.raises(CompileError, match="4096 x 1 layers or strips of layers, a program has at most 4095: use a smaller batch"):
+        compile_network(network(), TINY, batch=4096)
 
 
 def test_widest_weights():

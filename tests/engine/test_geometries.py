@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from arch.config import EngineConfig
-from compiler import compile_network
+from compiler import CompileError, compile_network
 from sim.check import compare
 from sim.memory import MemoryTiming
 from sim.network import BACKENDS
@@ -19,6 +19,17 @@ CONFIGS = {
     "ternary": EngineConfig.preset("tiny", name="ternary", weight_bits=2, build_columns=2, refill_words=4),
     "int8": EngineConfig.preset("tiny", name="int8", weight_bits=8, accumulator_bits=32, bus_bits=32, rounds=20,
                                 requantiser_lanes=4, partial_sums=16),
+}
+
+
+# Memories that networks do not fit: layers in strips, tensors in memory, masks kept or fetched again.
+SMALL = {
+    "small": EngineConfig.preset("tiny", name="small", activation_bytes=2 << 10, mask_bytes=512),
+    "smaller": EngineConfig.preset("tiny", name="smaller", activation_bytes=1 << 10, mask_bytes=256, burst_beats=4),
+    "narrow bus": EngineConfig.preset("tiny", name="narrow", activation_bytes=2 << 10, mask_bytes=256, bus_bits=32,
+                                      burst_beats=8, partial_sums=16, parameter_channels=32),
+    "wide bus": EngineConfig.preset("tiny", name="wide", activation_bytes=2 << 10, mask_bytes=512, bus_bits=128,
+                                    burst_beats=4, lanes=16, columns=8),
 }
 
 
@@ -58,6 +69,25 @@ def test_random_network(name, seed):
     config = CONFIGS[name]
     batch = 1 + seed % 3
     assert not run(random_network(seed, config), config, "native", seed, images=2 * batch if batch < 3 else 3, batch=batch)
+
+
+@pytest.mark.parametrize("first", range(0, 48, 12))
+@pytest.mark.parametrize("name", SMALL)
+def test_random_networks_in_small_memories(name, first):
+    config = SMALL[name]
+    wrong, strips = {}, 0
+    for seed in range(first, first + 12):
+        network = random_network(seed, config, layers=5, side=24, tensor_bytes=6 << 10)
+        try:
+            strips += any(plan.strips > 1 for plan in compile_network(network, config).layers)
+        except CompileError:
+            continue  # a strip of one row is too large
+        batch = 1 + seed % 3
+        differences = run(network, config, "native", seed, images=batch, batch=batch)
+        if differences:
+            wrong[seed] = differences
+    assert not wrong
+    assert strips
 
 
 COCOTB_SEEDS = range(100, 160)
