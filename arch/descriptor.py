@@ -112,6 +112,11 @@ class Field:
             raise ValueError(f"descriptor field {name} must be in {low}..{high}, not {value}")
         words[self.word] |= (value & (1 << self.bits) - 1) << self.lsb
 
+    def extract(self, words: list[int]) -> int:
+        """The value in ``words``."""
+        value = words[self.word] >> self.lsb & (1 << self.bits) - 1
+        return value - (1 << self.bits) if self.signed and value >> self.bits - 1 else value
+
 
 FIELDS = {
     # All operations.
@@ -227,3 +232,9 @@ def pack(**values: int) -> bytes:
         FIELDS[name].insert(name, value, words)
     content = b"".join(word.to_bytes(4, "little") for word in words[:-1])
     return content + zlib.crc32(content).to_bytes(4, "little")
+
+
+def unpack(content: bytes) -> dict[str, int]:
+    """All fields of one descriptor, those of other operations included."""
+    words = [int.from_bytes(content[first:first + 4], "little") for first in range(0, BYTES, 4)]
+    return {name: field.extract(words) for name, field in FIELDS.items()}

@@ -9,6 +9,36 @@ ACTIVATION_READ = 2
 ACCUMULATE = 3
 """Shortest distance of two accumulations into the same partial sum: a pass lasts at least this long."""
 
+BUILT = 3
+"""From the cycle in which the last symbols of a weight slot meet their signs to the first one in which the pass sequencer
+can decide on a pass with it."""
+
+SLOT_FREED = ACTIVATION_READ + 2
+"""From a pass's last accepted window to the first cycle in which its weight slot can be claimed again."""
+
+ANS_HELD = 1
+"""From the cycle in which a command for code `ans` waits to the one in which its table is ready if a bank holds it."""
+
+ANS_TABLE = 1035
+"""The same if it has to be built: a cycle to look, 7 for the boundaries, 1024 entries, 3 in the pipeline."""
+
+BURST_REQUEST = 1
+"""From the cycle in which a reader decides on a burst to the one in which it shows the request."""
+
+TAG = 2
+"""From the cycle in which a burst is granted to the first one in which its beats can be taken."""
+
+DONE = 2
+"""From the last beat that a load writes, or the cycle in which a store sees its last acknowledgement counted, to the first
+cycle in which it counts as done."""
+
+
+def array_depth(lanes: int) -> int:
+    """From a beat of the array to the first cycle in which a drain request may address its sum: a register every two
+    levels of the adder tree, the product and the sum."""
+    return (lanes.bit_length() - 1 + 1) // 2 + 2
+
+
 REQUANTISE = 5
 """From a beat's entry into the requantiser to its result."""
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from arch.config import MASK_WORD_BITS, EngineConfig
+from arch.config import ANS_BITS, MASK_WORD_BITS, EngineConfig
+from compiler.timing.requests import Requests, requests
 from golden import ans
 from golden.lanes import LaneWords, interleave
 
@@ -24,12 +25,14 @@ class MaskStream:
     """The coded weights of one layer.
 
     ``words`` (uint16) are the stored words, ``bits`` the coded bits among them. ``tile_words[t]`` is how many stored
-    words have been requested when column tile t begins; the last entry is for the layer's end.
+    words have been requested when column tile t begins; the last entry is for the layer's end. ``requests`` says when
+    the decoder asks for words and needs them.
     """
 
     words: np.ndarray
     bits: int
     tile_words: tuple[int, ...]
+    requests: Requests
 
     def tile_beats(self, config: EngineConfig) -> int:
         """Beats that the largest column tile touches: what has to be kept to decode it again."""
@@ -75,8 +78,25 @@ def _engine_order(values: np.ndarray, config: EngineConfig, hole: int = 0) -> np
     return ordered.transpose(0, 3, 4, 1, 2, 5).reshape(-1, config.decoder_lanes)
 
 
-def _coded(layers: Sequence[CodedLayer], config: EngineConfig) -> Iterator[LaneWords]:
-    """The words of every layer in turn."""
+def _in_layer(layer: CodedLayer, config: EngineConfig) -> np.ndarray:
+    """Which of the steps of :func:`_engine_order` the engine makes: not those of columns outside the layer."""
+    out, kernel, run = layer.values.shape
+    columns = np.arange(-(-out // config.columns) * config.columns) < out
+    steps = columns.reshape(-1, 1, config.columns // config.build_columns, config.build_columns).any(axis=3)
+    return np.broadcast_to(steps, (len(steps), kernel * -(-run // config.lanes), steps.shape[2])).ravel()
+
+
+def _requests(layer: CodedLayer, lengths: np.ndarray, used: np.ndarray, config: EngineConfig) -> Requests:
+    steps = _in_layer(layer, config)
+    part = _engine_order(np.ones_like(layer.values), config).astype(bool)
+    if layer.code == "ans":
+        bits = ans.decoding_table(layer.frequencies, layer.offset).bits
+        return requests(lengths[steps], part[steps], used, int(bits.max()), ANS_BITS)
+    return requests(lengths[steps], part[steps], used, layer.size, 0)
+
+
+def _coded(layers: Sequence[CodedLayer], config: EngineConfig) -> Iterator[tuple[LaneWords, Requests]]:
+    """The words of every layer in turn, and when the decoder asks for them."""
     coded = ans.encode([ans.Steps(_engine_order(layer.values, config, ans.HOLE), layer.frequencies, layer.offset)
                         for layer in layers if layer.code == "ans"])
     for layer in layers:
@@ -84,19 +104,22 @@ def _coded(layers: Sequence[CodedLayer], config: EngineConfig) -> Iterator[LaneW
         used = np.flatnonzero(np.arange(config.decoder_lanes) % config.lanes < min(config.lanes, run))
         if layer.code == "ans":
             bits = next(coded)
-            yield interleave(bits.values, bits.lengths, used, bits.head)
+            words = interleave(bits.values, bits.lengths, used, bits.head)
+            lengths = bits.lengths
         else:
-            yield interleave(*(_engine_order(part, config) for part in _symbols(layer)), used)
+            values, lengths = (_engine_order(part, config) for part in _symbols(layer))
+            words = interleave(values, lengths, used)
+        yield words, _requests(layer, lengths, used, config)
 
 
 def encode(layers: Sequence[CodedLayer], config: EngineConfig) -> list[MaskStream]:
     """The mask stream of every layer for an engine of ``config``."""
     streams = []
-    for layer, lanes in zip(layers, _coded(layers, config)):
+    for layer, (lanes, asked) in zip(layers, _coded(layers, config)):
         tiles = -(-len(layer.values) // config.columns)
         requested = lanes.requested[::(lanes.requested.size - 1) // tiles]
         streams.append(MaskStream(words=lanes.words, bits=lanes.bits,
-                                  tile_words=tuple(np.minimum(requested, lanes.words.size).tolist())))
+                                  tile_words=tuple(np.minimum(requested, lanes.words.size).tolist()), requests=asked))
     return streams
 
 

@@ -1,0 +1,211 @@
+"""The post-processor: when finished sums are drained, and what that reads and writes (hw/drain.py, postprocess.py)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from arch import latency
+from arch.config import EngineConfig
+from arch.descriptor import PoolMode
+from compiler.timing.kernel import Kernel, Queue, Tape
+from compiler.timing.parameters import Parameters
+from compiler.timing.passes import PassSequencer
+from compiler.timing.transfer import Done
+from compiler.timing.work import Layer
+
+
+class PostProcessor:
+    """Takes one layer after another; halves of the partial sums, in order, pixel by pixel."""
+
+    def __init__(self, kernel: Kernel, config: EngineConfig, layers: list[Layer], queue: Queue, done: Done,
+                 parameters: Parameters, sequencer: PassSequencer, urgent: dict[int, int], reads: Tape, writes: Tape):
+        self._kernel = kernel
+        self._config = config
+        self._layers = layers
+        self._queue = queue
+        self._done = done
+        self._parameters = parameters
+        self._sequencer = sequencer
+        self._urgent = urgent
+        self._reads = reads
+        self._writes = writes
+        kernel.start(self._run())
+
+    def _contested(self, number: int) -> bool:
+        """Whether window reads can refuse residuals of layer ``number``: its own, and those of layers that need not wait
+        for it."""
+        layer = self._layers[number]
+        if not layer.residual:
+            return False
+        for other in self._layers[number:]:
+            if other.wait_layers > number:
+                return False
+            if other.window_memories & layer.read_memories:
+                return True
+        return False
+
+    def _run(self):
+        sequencer = self._sequencer
+        tiles, free = 0, 0
+        for number, layer in enumerate(self._layers):
+            visible = yield from self._queue.visible(number)
+            taken = max(visible, free)
+            self._queue.take(taken)
+            contested = self._contested(number)
+            waits = taken + latency.POST_COLUMN_TILE  # in this cycle it looks for a finished half
+            rows = 0
+            for column in range(len(layer.tile_channels)):
+                rows += layer.rows(column)
+                first = 0
+                for tile, pixels in enumerate(layer.tile_sizes):
+                    if tile == 0:
+                        waits = max(waits, (yield from self._parameters.ready(number, rows)))
+                    waits = max(waits, (yield from sequencer.tile_done.get(tiles)))
+                    begin = waits + latency.POST_TILE
+                    if layer.pool == PoolMode.MAX and layer.residual:
+                        end = yield from self._drain_pool_contested(begin, layer, column, first, pixels)
+                    elif layer.pool == PoolMode.MAX:
+                        end = self._drain_pool(begin, layer, column, first, pixels)
+                    elif contested:
+                        end = yield from self._drain_contested(begin, layer, column, first, pixels)
+                    else:
+                        end = self._drain(begin, layer, column, first, pixels)
+                    sequencer.half_freed.post(end + latency.POST_HALF_FREED + 1)
+                    tiles += 1
+                    first += pixels
+                    waits = end
+                self._parameters.release(end + 1, layer.rows(column), layer.parameter_keep,
+                                         column == len(layer.tile_channels) - 1)
+                if layer.pool == PoolMode.AVERAGE:
+                    groups = layer.groups(column)
+                    begin = end + latency.POST_AVERAGE + 1
+                    self._write(begin, groups, lambda layer=layer, column=column: layer.averages(column).tolist())
+                    end = begin + groups - 1
+                waits = end + latency.POST_COLUMN_TILE
+            self._done.layers.post(end + latency.POST_WRITE + 1)
+            free = end + latency.POST_LAYER - latency.POST_COLUMN_TILE
+
+    def _write(self, begin: int, steps: int, masks):
+        """Steps decided from ``begin`` on, one per cycle, write ``masks()``."""
+        self._writes.add(self._kernel.now, begin + latency.POST_WRITE, steps, masks)
+
+    def _drain(self, begin: int, layer: Layer, column: int, first: int, pixels: int) -> int:
+        """The last decision for ``pixels`` pixels from ``first`` on, a group per cycle from ``begin`` on."""
+        steps = pixels * layer.groups(column)
+        if layer.pool != PoolMode.AVERAGE:
+            self._write(begin, steps, lambda: layer.writes(column, first, pixels).ravel().tolist())
+        if layer.residual:
+            self._reads.add(self._kernel.now, begin, steps,
+                            lambda: layer.residuals(column, first, pixels).ravel().tolist())
+        return begin + steps - 1
+
+    def _drain_contested(self, begin: int, layer: Layer, column: int, first: int, pixels: int):
+        """Process: the same, where a window read of the same memory makes a residual wait."""
+        kernel, sequencer = self._kernel, self._sequencer
+        residuals = layer.residuals(column, first, pixels).ravel().tolist()
+        writes = ([0] * len(residuals) if layer.pool == PoolMode.AVERAGE
+                  else layer.writes(column, first, pixels).ravel().tolist())
+        cycle, step = begin, 0
+        read: list[int] = []
+        written: list[int] = []
+        while step < len(residuals):
+            known = max(kernel.now, sequencer.known)
+            if cycle > known:
+                self._publish(cycle, read, written)
+                read, written = [], []
+                yield cycle
+                continue
+            windows, end = sequencer.windows.run(cycle)
+            end = min(end, known + 1)
+            if windows is None:
+                count = min(end - cycle, len(residuals) - step)
+                read += residuals[step:step + count]
+                written += writes[step:step + count]
+                step += count
+                cycle += count
+                continue
+            for window in windows[:end - cycle]:
+                if window & residuals[step]:
+                    read.append(0)
+                    written.append(0)
+                else:
+                    read.append(residuals[step])
+                    written.append(writes[step])
+                    step += 1
+                cycle += 1
+                if step == len(residuals):
+                    break
+        self._publish(cycle, read, written)
+        return cycle - 1
+
+    def _publish(self, cycle: int, read: list[int], written: list[int]):
+        """Before ``cycle``, one step per cycle has read and will write these memories."""
+        begin = cycle - len(read)
+        self._reads.add(self._kernel.now, begin, len(read), lambda: read)
+        self._write(begin, len(written), lambda: written)
+
+    def _drain_pool(self, begin: int, layer: Layer, column: int, first: int, pixels: int) -> int:
+        """The last decision where every pixel updates the pooled pixels it belongs to."""
+        groups = layer.groups(column)
+        pooled, writes = layer.pooled(column), layer.pooled_writes(column)
+        cycle = begin
+        written: list[int] = []
+        for pixel in range(first, first + pixels):
+            for target, later in layer.targets[pixel]:
+                if later:
+                    for group, touched in enumerate(pooled[target]):
+                        self._urgent[cycle + latency.POST_POOL_READ + group] = touched
+                written += writes[target]
+                cycle += groups
+            steps = len(layer.targets[pixel]) * groups
+            if (pixel + 1) % layer.map_width == 0:
+                idle = latency.POOL_UPDATE
+            else:
+                idle = max(latency.POOL_UPDATE, steps) - steps if steps else 1
+            cycle += idle
+            written += [0] * idle
+        self._write(begin, cycle - begin, lambda: written)
+        return cycle - 1
+
+    def _drain_pool_contested(self, begin: int, layer: Layer, column: int, first: int, pixels: int):
+        """Process: the same with residuals, which give way to window reads and to reads of pooled bytes. Cycle by cycle,
+        as in hw/drain.py."""
+        kernel, sequencer = self._kernel, self._sequencer
+        groups = layer.groups(column)
+        pooled, writes = layer.pooled(column), layer.pooled_writes(column)
+        residuals = layer.residuals(column, first, pixels).tolist()
+        cycle = begin
+        for pixel in range(first, first + pixels):
+            row_end = (pixel + 1) % layer.map_width == 0
+            steps = [(group, target, later) for target, later in layer.targets[pixel] for group in range(groups)]
+            step, hold, fresh = 0, latency.POOL_UPDATE - 1, True
+            while True:
+                while cycle > max(kernel.now, sequencer.known):
+                    yield cycle
+                empty = step == len(steps)
+                waits = issue = last = False
+                if not empty:
+                    group, target, later = steps[step]
+                    touched = residuals[pixel - first][group]
+                    waits = bool(cycle in self._urgent or sequencer.windows.at(cycle) & touched)
+                    issue = not waits
+                if issue:
+                    self._publish(cycle + 1, [touched], [writes[target][group]])
+                    if later:
+                        self._urgent[cycle + latency.POST_POOL_READ] = pooled[target][group]
+                    step += 1
+                    last = step == len(steps)
+                if row_end:
+                    ends = empty and hold == 0
+                else:
+                    ends = (empty or last) and (hold == 0 or (empty and fresh))
+                if issue and row_end:
+                    hold = latency.POOL_UPDATE - 1
+                elif hold and not waits:
+                    hold -= 1
+                if issue and group == groups - 1:
+                    fresh = False
+                cycle += 1
+                if ends:
+                    break
+        return cycle - 1

@@ -1,0 +1,103 @@
+"""The pass sequencer: when every pass begins, and what it reads (hw/sequencer.py, passes.py)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from arch import latency
+from arch.config import EngineConfig
+from arch.descriptor import PoolMode
+from compiler.timing.kernel import Events, Kernel, Queue, Signal, Tape
+from compiler.timing.transfer import Done
+from compiler.timing.weights import WeightPath
+from compiler.timing.work import Layer
+
+
+def _window_list(layer: Layer, tile: int, work: int) -> list[int]:
+    return layer.windows(tile)[work]
+
+
+class PassSequencer:
+    """Passes follow each other without a gap as long as weights, halves and window reads let them."""
+
+    def __init__(self, kernel: Kernel, config: EngineConfig, layers: list[Layer], queue: Queue, done: Done,
+                 weights: WeightPath, urgent: dict[int, int]):
+        self._kernel = kernel
+        self._layers = layers
+        self._queue = queue
+        self._done = done
+        self._weights = weights
+        self._urgent = urgent
+        self._depth = latency.array_depth(config.lanes)
+        #: By layer: the cycle of its layer_start.
+        self.started = Events(kernel)
+        #: By tile: the cycle in which the post-processor is told that its sums are complete.
+        self.tile_done = Events(kernel)
+        #: By tile: the first cycle in which a half is free again.
+        self.half_freed = Events(kernel)
+        #: The window reads, and the last cycle of which they are known besides those that the clock has passed.
+        self.windows = Tape()
+        self.known = 0
+        self.moved = Signal(kernel)
+        kernel.start(self._run())
+
+    def _contested(self, number: int) -> bool:
+        """Whether updates of a pooled map can refuse the window reads of layer ``number``."""
+        layer = self._layers[number]
+        return any(other.pool == PoolMode.MAX and other.read_memories & layer.window_memories
+                   for other in self._layers[layer.wait_layers:number + 1])
+
+    def _run(self):
+        tiles = passes = 0
+        # The next cycle in which something can be decided, and the first one without a layer.
+        free, idle = 0, 0
+        for number, layer in enumerate(self._layers):
+            visible = yield from self._queue.visible(number)
+            start = max(visible + layer.pad_rows, (yield from self._done.met(layer)), idle)
+            self._queue.take(start)
+            self.started.post(start)
+            contested = self._contested(number)
+            free = max(free, start + 1)
+            for _ in layer.tile_channels:
+                for tile, pixels in enumerate(layer.tile_sizes):
+                    freed = yield from self.half_freed.get(tiles - 2)
+                    for work in range(layer.passes):
+                        begin = max(free, (yield from self._weights.built.get(passes)), 0 if work else freed)
+                        if contested:
+                            idle, last = yield from self._read_contested(begin, layer.windows(tile)[work])
+                        else:
+                            last = begin + pixels
+                            idle = last
+                            self._publish(begin + 1, last, partial(_window_list, layer, tile, work))
+                        free = last + max(latency.ACCUMULATE - pixels, 0)
+                        self._weights.freed.post(last + latency.SLOT_FREED)
+                        passes += 1
+                    self.tile_done.post(last + latency.ACTIVATION_READ + self._depth)
+                    tiles += 1
+
+    def _publish(self, first: int, last: int, masks):
+        self.windows.add(self._kernel.now, first, last + 1 - first, masks)
+        self.known = last
+        self.moved.notify()
+
+    def _read_contested(self, begin: int, windows: list[int]):
+        """Process: when the last window is read and the cycle after its decision, with reads refused where an urgent
+        read of the post-processor needs the same memory. Those are known POST_POOL_READ cycles ahead."""
+        kernel = self._kernel
+        cycle = first = begin + 1
+        before, last, reads = begin, begin, []
+        for touched in windows:
+            while True:
+                if cycle >= kernel.now + latency.POST_POOL_READ:
+                    if reads:
+                        self._publish(first, cycle - 1, reads.copy)
+                        first, reads = cycle, []
+                    yield cycle - 1
+                refused = self._urgent.get(cycle, 0) & touched
+                reads.append(0 if refused else touched)
+                cycle += 1
+                if not refused:
+                    break
+            before, last = last, cycle - 1
+        self._publish(first, last, reads.copy)
+        return before + 1, last
