@@ -24,42 +24,47 @@ class Dispatcher(Client):
     def __init__(self, kernel: Kernel, config, channel, index: int, operations: list[Operation], address: int):
         super().__init__(kernel, config, channel, index)
         self.queues = {name: Queue(kernel, COMMANDS_AHEAD) for name in (*LAYER_QUEUES, "load", "store")}
-        #: The cycle in which END is reached, once it is known.
-        self.end = Events(kernel)
+        #: The cycle from which on it waits for everything to be done.
+        self.end = 0
         self._operations = operations
         self._address = address
         self._beats = Events(kernel)
-        kernel.start(self._run())
+        #: By descriptor: the cycle in which its last beat leaves the queue between fetching and obeying.
+        self._left = Events(kernel)
+        kernel.start(self._fetch())
+        kernel.start(self._obey())
 
-    def beat(self, number: int, offered: int):
+    def beat(self, beat: int, offered: int):
         # With room for one beat behind the output register, the second beat waits until the first has moved on.
-        if number and self.config.bus_bytes * 2 == descriptor.BYTES:
+        if beat and self.config.bus_bytes * 2 == descriptor.BYTES:
             offered = max(offered, self._beats.cycles[-1] + QUEUE_LATENCY)
         self._beats.post(offered)
         self.last_beat = offered
         return offered
         yield
 
-    def _run(self):
-        count = descriptor.BYTES // self.config.bus_bytes
-        wanted, obeyed = 1, 0  # the fetcher asks from the cycle after `start` on
+    def _fetch(self):
+        beats = list(range(descriptor.BYTES // self.config.bus_bytes))
+        for number in range(len(self._operations)):
+            # The fetcher wants the first one in the cycle after `start`, each other one behind the one before it.
+            wanted = 1 + (yield from self._left.get(number - 1))
+            yield from self.read(wanted, self._address + number * descriptor.BYTES, beats)
+
+    def _obey(self):
+        beats = descriptor.BYTES // self.config.bus_bytes
+        names = {Opcode.LOAD: ("load",), Opcode.STORE: ("store",), Opcode.LAYER: LAYER_QUEUES}
+        obeyed = 0
         for number, operation in enumerate(self._operations):
-            yield from self.read(wanted, self._address + number * descriptor.BYTES, count)
             left = 0
-            for beat in range(count):
-                came = yield from self._beats.get(number * count + beat)
+            for beat in range(number * beats, (number + 1) * beats):
+                came = yield from self._beats.get(beat)
                 left = max(came + QUEUE_LATENCY, left + 1, obeyed + 1)
             left = max(left, came + CHECK)
-            wanted = left + 1
-            obeyed = yield from self._obey(operation, left + 1)
-
-    def _obey(self, operation: Operation, cycle: int):
-        names = {Opcode.LOAD: ("load",), Opcode.STORE: ("store",), Opcode.LAYER: LAYER_QUEUES}
-        if operation.opcode == Opcode.END:
-            self.end.post(cycle + 1)
-        queues = [self.queues[name] for name in names.get(operation.opcode, ())]
-        for queue in queues:
-            cycle = max(cycle, (yield from queue.room()))
-        for queue in queues:
-            queue.write(cycle)
-        return cycle
+            self._left.post(left)
+            obeyed = left + 1
+            queues = [self.queues[name] for name in names.get(operation.opcode, ())]
+            for queue in queues:
+                obeyed = max(obeyed, (yield from queue.room()))
+            for queue in queues:
+                queue.write(obeyed)
+        self.end = obeyed + 1

@@ -38,7 +38,7 @@ def bursts(address: int, beats: int, config: EngineConfig) -> list[int]:
 
 
 def content_beats(beats: int, config: EngineConfig) -> list[bool]:
-    """Which beats of a command that reads checked segments are content; the others are checksums."""
+    """Which beats of ``beats`` in checked segments are content; the others are checksums."""
     segment = SEGMENT_BYTES // config.bus_bytes
     return [number % segment != segment - 1 and number != beats - 1 for number in range(beats)]
 
@@ -63,8 +63,7 @@ class Rate:
 @dataclass(eq=False, slots=True)
 class _Burst:
     client: object
-    first: int
-    beats: int
+    beats: list
     valid: int
     granted: Events
 
@@ -125,11 +124,10 @@ class ReadChannel:
             tag = max(granted + TAG, accepted + 1)
             self._tags.post(tag)
             offered = max(granted + 1 + self._memory.latency, accepted + 1)
-            for beat in range(burst.first, burst.first + burst.beats):
+            for beat in burst.beats:
                 offered = rate.take(offered)
                 accepted = yield from burst.client.beat(beat, max(offered, tag))
                 offered = accepted + 1
-            burst.client.came()
             number += 1
 
 
@@ -152,19 +150,17 @@ class Client:
         return cycle
         yield
 
-    def read(self, taken: int, address: int, beats: int):
-        """Process: makes the requests of a command taken in cycle ``taken``."""
+    def read(self, taken: int, address: int, beats: list):
+        """Process: makes the requests of a command taken in cycle ``taken``, for ``beats``: what :meth:`beat` is to know
+        of each."""
         cycle, first = taken + 1, 0
-        for burst in bursts(address, beats, self.config):
+        for burst in bursts(address, len(beats), self.config):
             cycle = yield from self.fits(cycle, burst)
-            self._channel.ask(self._index, _Burst(self, first, burst, cycle + BURST_REQUEST, self._granted))
+            self._channel.ask(self._index, _Burst(self, beats[first:first + burst], cycle + BURST_REQUEST, self._granted))
             granted = yield from self._granted.get(len(self._granted.cycles))
             cycle, first = granted + 1, first + burst
         self.free = cycle
 
-    def beat(self, number: int, offered: int):
-        """Process: the cycle in which beat ``number`` of its command, on offer from ``offered`` on, is taken."""
+    def beat(self, beat, offered: int):
+        """Process: the cycle in which ``beat``, on offer from ``offered`` on, is taken."""
         raise NotImplementedError
-
-    def came(self):
-        """All beats of a burst have been taken."""

@@ -67,6 +67,6 @@ def predict(config: EngineConfig, program: Sequence[bytes], requests: Sequence[R
     kernel.run()
 
     quiet = max(client.last_beat for client in (dispatcher, masks, parameters, load)) + 1
-    end = max(dispatcher.end.cycles[0], quiet, *(events.cycles[-1] for events in (done.layers, done.loads, done.stores)
+    end = max(dispatcher.end, quiet, *(events.cycles[-1] for events in (done.layers, done.loads, done.stores)
                                                  if events.cycles))
     return Prediction(end + 1, tuple(sequencer.started.cycles))

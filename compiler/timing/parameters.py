@@ -35,7 +35,6 @@ class Parameters(Client):
         # The gearbox: bytes in it, records it still gives, records in the row at work, and when it can go on.
         self._level = self._records = self._slot = self._clock = 0
         self._unpacked = Events(kernel)
-        self._content: list[bool] = []
         # For `fits`: beats asked for, content of layers before this one, rows of layers before this one.
         self._asked = self._before = self._rows_before = 0
         self._checksums = Events(kernel)
@@ -56,8 +55,7 @@ class Parameters(Client):
             self._first_rows.append(len(self._complete.cycles))
             self._rows_before = len(self._complete.cycles)
             self._records, self._clock = layer.out_channels, taken + 1
-            self._content = content_beats(layer.parameter_beats, self.config)
-            yield from self.read(taken, layer.parameter_address, layer.parameter_beats)
+            yield from self.read(taken, layer.parameter_address, content_beats(layer.parameter_beats, self.config))
             unpacked = yield from self._unpacked.get(fetched)
             fetched += 1
             self._before += layer.parameter_content
@@ -81,9 +79,9 @@ class Parameters(Client):
             else:
                 when = min(later)
 
-    def beat(self, number: int, offered: int):
+    def beat(self, content: bool, offered: int):
         self.last_beat = offered
-        if not self._content[number]:
+        if not content:
             self._checksums.post(offered + 1)
             return offered
         self._unpack()

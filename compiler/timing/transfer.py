@@ -35,7 +35,6 @@ class LoadUnit(Client):
         self._queue = queue
         self._done = done
         self._writes = writes
-        self._memories: list[int] = []
         self._ended = Events(kernel)
         self._asked = 0
         self._came = Events(kernel)
@@ -52,21 +51,22 @@ class LoadUnit(Client):
             visible = yield from self._queue.visible(number)
             taken = max(visible, (yield from self._done.met(load)), ended + 1, self.free)
             self._queue.take(taken)
-            self._memories = beat_memories(load.activation_address, load.beats, self.config)
-            yield from self.read(taken, load.memory_address, load.beats)
+            touched = beat_memories(load.activation_address, load.beats, self.config)
+            yield from self.read(taken, load.memory_address, [*((one, False) for one in touched[:-1]), (touched[-1], True)])
             ended = yield from self._ended.get(number)
 
-    def beat(self, number: int, offered: int):
+    def beat(self, beat: tuple[int, bool], offered: int):
+        touched, last = beat
         # The post-processor decides on a write POST_WRITE cycles ahead.
         if offered >= self.kernel.now + latency.POST_WRITE:
             yield offered
-        while self._writes.at(offered) & self._memories[number]:
+        while self._writes.at(offered) & touched:
             offered += 1
             if offered >= self.kernel.now + latency.POST_WRITE:
                 yield offered
         self.last_beat = offered
         self._came.post(offered)
-        if number == len(self._memories) - 1:
+        if last:
             self._done.loads.post(offered + latency.DONE)
             self._ended.post(offered)
         return offered

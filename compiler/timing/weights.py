@@ -25,7 +25,6 @@ class MaskReader(Client):
         self._layers = layers
         self._reads = reads
         self._size = config.mask_bytes // config.bus_bytes
-        self._content: list[bool] = []
         self._asked = 0
         #: Cycles in which there is room for one beat more, checksums included, in order.
         self._room: list[int] = []
@@ -39,8 +38,7 @@ class MaskReader(Client):
             taken = max((yield from self._reads.visible(number)), self.free)
             self._reads.take(taken)
             beats = 0 if layer.mask_reuse else layer.mask_beats
-            self._content = content_beats(beats, self.config)
-            yield from self.read(taken, layer.mask_address, beats)
+            yield from self.read(taken, layer.mask_address, content_beats(beats, self.config))
 
     def fits(self, cycle: int, beats: int):
         self._asked += beats
@@ -60,9 +58,9 @@ class MaskReader(Client):
             insort(self._room, cycle)
         self._roomier.notify()
 
-    def beat(self, number: int, offered: int):
+    def beat(self, content: bool, offered: int):
         self.last_beat = offered
-        if self._content[number]:
+        if content:
             self.written.post(offered)
         else:
             self.make_room(offered + 1)
@@ -136,6 +134,7 @@ class Aligner:
         """The next layer begins in ``cycle``: the rest of the last beat is dropped."""
         if self.frees and layer.mask_content > self._passed:
             self._reader.make_room(cycle + 1, layer.mask_content - self._passed)
+            self._passed = layer.mask_content
 
     def _present(self, row: int) -> int:
         return self._written[self.beat + row * self._refill // self._beat_words] + 1
@@ -293,7 +292,7 @@ class WeightPath:
             serving: list[int] = []
             made = len(waiting)
             clock = active + 1
-            finishing = False
+            finishing = keeping = False
             released = 0
 
             def progress():
@@ -308,13 +307,14 @@ class WeightPath:
                         break
                     clock = aligner.take(words, begin, served) + 1
                     waiting.popleft()
-                if finishing and len(served) >= layer.mask_words:
-                    finishing = False
+                if len(served) >= layer.mask_words and not keeping:
                     zero = served[layer.mask_words - 1] + 1  # no stored word is left
                     settled = max(zero, released)
                     aligner.end(layer, settled)
-                    self._finished.post(max(fire + 1, zero))
-                    self._settled.post(settled)
+                    if finishing:
+                        finishing = False
+                        self._finished.post(max(fire + 1, zero))
+                        self._settled.post(settled)
 
             progress()
             ready = max(start + 1, walked + 2, fire + 1)
@@ -331,7 +331,7 @@ class WeightPath:
                             progress()
                         ready = max(ready, clock) + 1
                         saved = aligner.word
-                        aligner.frees = False
+                        aligner.frees, keeping = False, True
                     elif rewinds:
                         waiting.clear()
                         serving.clear()
@@ -340,8 +340,9 @@ class WeightPath:
                         aligner.jump(saved, ready)
                         clock = ready = ready + 1
                         if tile == rewinds:
-                            aligner.frees = not layer.mask_keep
+                            aligner.frees, keeping = not layer.mask_keep, False
                             released = ready
+                            progress()
                     step = tile_step
                     for _ in range(layer.passes):
                         for group in range(groups):
