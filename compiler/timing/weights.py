@@ -162,10 +162,13 @@ class WeightPath:
 
     def __init__(self, kernel: Kernel, config: EngineConfig, layers: list[Layer], queues: dict[str, Queue],
                  reader: MaskReader):
+        self._kernel = kernel
         self._config = config
         self._layers = layers
         self._queues = queues
         self._reader = reader
+        #: Steps for which there are places between the walker and where they meet their symbols.
+        self._places = 1 << (config.rounds + 2).bit_length()
         self._random_latency = config.rounds + 1
         #: By pass: the first cycle in which its weights can be used, and in which its slot can be written again.
         self.built = Events(kernel)
@@ -173,9 +176,12 @@ class WeightPath:
         # By layer: when its decode and mask commands are taken; when it has finished and the mask buffer has settled.
         self._started, self._active, self._finished, self._settled = (Events(kernel) for _ in range(4))
         # By layer: when its first step leaves the walker, and the first cycle in which that one's signs are there.
-        self._walked, self._signed = Events(kernel), Events(kernel)
+        self._walked = Events(kernel)
+        self._signed = [Events(kernel) for _ in layers]
         #: By step: when symbols and signs meet.
         self._met = Events(kernel)
+        #: For the second and later of a layer's first steps, how many advances it is behind the one before.
+        self._gaps = Events(kernel)
         for process in self._take_commands, self._walk, self._build:
             kernel.start(process())
 
@@ -211,18 +217,11 @@ class WeightPath:
         is at the output after advance i + latency - 1 and leaves with advance i + latency, which is the cycle in which
         it meets its symbols.
         """
-        depth = 1 << (self._random_latency + 1).bit_length()
-        delay = self._random_latency
-        advance, moved = 0, 0  # the last advance that was looked at, and its cycle
+        places, delay = self._places, self._random_latency
+        advance = moved = 0  # the last advance that was looked at, and its cycle
         requests: dict[int, int] = {}  # advance to step
-        first, taken, walked = 0, 0, 0
+        first = taken = walked = 0
         ends: list[int] = []
-
-        def following(advance: int, moved: int):
-            """Process: the cycle of the advance after ``advance``, which happened in cycle ``moved``."""
-            step = requests.get(advance + 1 - delay)
-            return moved + 1 if step is None else max(moved + 1, (yield from self._met.get(step)))
-
         for number, layer in enumerate(self._layers):
             # The table of the layer before has to be in use, or that of a second layer would replace it.
             free = 0
@@ -234,36 +233,46 @@ class WeightPath:
             self._queues["build"].take(taken)
             last = first + layer.steps - 1
             ends.append(last)
-            valid = max(taken + 2, (yield from self._met.get(first - depth)) + 1)
+            walked = taken + 1
             if layer.code == Code.STORED:
-                self._walked.post(valid)
-                self._signed.post(0)
-                walked = max(valid + layer.steps - 1, (yield from self._met.get(last - depth)) + 1)
-            else:
-                moved = yield from following(advance, moved)
-                advance += 1
-                while moved < valid:
-                    moved = yield from following(advance, moved)
+                self._walked.post(max(walked + 1, (yield from self._met.get(first - places)) + 1))
+                self._signed[number].post(0)
+                walked = max(walked + layer.steps, (yield from self._met.get(last - places)) + 1)
+                first = last + 1
+                continue
+            # Later than these, steps follow each other in consecutive advances.
+            early = min(layer.steps, places + delay)
+            for step in range(first, first + early):
+                before, room = advance, (yield from self._met.get(step - places)) + 1
+                while True:
+                    moved = yield from self._advance(advance, moved, requests)
                     advance += 1
-                self._walked.post(moved)
-                requests = {key: step for key, step in requests.items() if key > advance - 2 * delay}
-                begin, begun = advance, moved
-                for step in range(first, min(last + 1, first + delay)):
-                    if step > first:
-                        moved = yield from following(advance, moved)
-                        advance += 1
-                    requests[advance] = step
-                seen, cycle = advance, moved
-                while seen < begin + delay - 1:
-                    cycle = yield from following(seen, cycle)
-                    seen += 1
-                self._signed.post(cycle + 1)
-                if layer.steps > delay:
-                    advance = begin + layer.steps - 1
-                    moved = yield from self._met.get(last - delay)
-                    requests = {begin + step: first + step for step in range(layer.steps - delay, layer.steps)}
+                    if moved > walked and moved >= room:
+                        break
                 walked = moved
+                requests[advance] = step
+                requests.pop(advance - 2 * delay, None)
+                if step == first:
+                    self._walked.post(moved)
+                    self._kernel.start(self._sign(number, advance, moved, dict(requests)))
+                else:
+                    self._gaps.post(advance - before)
+            if layer.steps > early:
+                advance += layer.steps - early
+                requests = {advance - (last - step): step for step in range(last + 1 - delay, last + 1)}
+                walked = moved = yield from self._met.get(last - delay)
             first = last + 1
+
+    def _advance(self, advance: int, moved: int, requests: dict[int, int]):
+        """Process: the cycle of the advance after ``advance``, which happened in cycle ``moved``."""
+        step = requests.get(advance + 1 - self._random_latency)
+        return moved + 1 if step is None else max(moved + 1, (yield from self._met.get(step)))
+
+    def _sign(self, number: int, advance: int, moved: int, requests: dict[int, int]):
+        """Process: when the signs of the first step of layer ``number``, which was accepted in ``advance``, come out."""
+        for later in range(advance, advance + self._random_latency - 1):
+            moved = yield from self._advance(later, moved, requests)
+        self._signed[number].post(moved + 1)
 
     def _build(self):
         config, reader = self._config, self._reader
@@ -272,7 +281,7 @@ class WeightPath:
         met = self._met.cycles
         beat = next_beat = 0
         settled = 0  # when the aligner jumped to the layer's beginning
-        passes = 0
+        passes = gaps = 0
         fire = meet = -1
         for number, layer in enumerate(self._layers):
             if not layer.mask_reuse:
@@ -280,7 +289,7 @@ class WeightPath:
             start = yield from self._started.get(number)
             active = yield from self._active.get(number)
             walked = yield from self._walked.get(number)
-            signed = yield from self._signed.get(number)
+            signed = yield from self._signed[number].get(0)
             aligner.begin(layer, beat, settled)
             asked, current, following = (part.tolist() for part in (
                 layer.requests.asked, layer.requests.current, layer.requests.following))
@@ -320,6 +329,7 @@ class WeightPath:
             ready = max(start + 1, walked + 2, fire + 1)
             step = 0
             left = layer.steps
+            spread = 0 if layer.code == Code.STORED else min(left, self._places + self._random_latency)
             rewinds = len(layer.tile_sizes) - 1
             for channels in layer.tile_channels:
                 groups = -(-channels // config.build_columns)
@@ -369,6 +379,12 @@ class WeightPath:
                                     yield self.freed, reader.written
                                     progress()
                                 meet = max(meet, signed, self.freed.cycles[passes - slots] if passes >= slots else 0)
+                            if spread:
+                                if layer.steps - left > 1:
+                                    self._met.notify()
+                                    meet = max(meet, met[-1] + (yield from self._gaps.get(gaps)))
+                                    gaps += 1
+                                spread -= 1
                             met.append(meet)
                         passes += 1
                         self.built.post(meet + latency.BUILT)
