@@ -96,9 +96,6 @@ class Events(Signal):
     def post(self, cycle: int):
         """The next event happens in ``cycle``."""
         self.cycles.append(cycle)
-        import os
-        if os.environ.get("LATE") and cycle < self.kernel.now:
-            import traceback; print("LATE", cycle, self.kernel.now, traceback.extract_stack()[-2])
         if self.waiting:
             self.notify()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from arch import descriptor
 from arch.config import EngineConfig
 from arch.descriptor import Opcode
+from compiler.timing.builder import WeightPath
 from compiler.timing.dispatch import Dispatcher
 from compiler.timing.drain import PostProcessor
 from compiler.timing.kernel import Kernel, Tape
@@ -16,7 +17,7 @@ from compiler.timing.parameters import Parameters
 from compiler.timing.passes import PassSequencer
 from compiler.timing.requests import Requests
 from compiler.timing.transfer import Done, LoadUnit, StoreUnit
-from compiler.timing.weights import MaskReader, WeightPath
+from compiler.timing.masks import MaskReader
 from compiler.timing.work import Layer, Operation
 
 CLIENTS = ("program", "mask", "parameter", "load")

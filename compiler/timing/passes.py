@@ -9,7 +9,7 @@ from arch.config import EngineConfig
 from arch.descriptor import PoolMode
 from compiler.timing.kernel import Events, Kernel, Queue, Signal, Tape
 from compiler.timing.transfer import Done
-from compiler.timing.weights import WeightPath
+from compiler.timing.builder import WeightPath
 from compiler.timing.work import Layer
 
 
