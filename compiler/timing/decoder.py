@@ -64,6 +64,12 @@ class LayerDecoder:
         return max(self.served[self._current[step]] + CURRENT, self.served[self._following[step]] + FOLLOWING,
                    self._serving[self._made - QUEUED_STEPS] if self._made >= QUEUED_STEPS else 0)
 
+    def _arrival(self, step: int) -> int:
+        """The first cycle in which the lanes have all words that ``step`` needs and that have been served."""
+        served = self.served
+        return max(served[word] + delay if word < len(served) else 0 for word, delay in (
+            (self._current[step], CURRENT), (self._following[step], FOLLOWING)))
+
     def decode(self, step: int, cycle: int):
         """``step`` is decoded in ``cycle``."""
         words = self._asked[step + 1] - self._asked[step]
@@ -86,9 +92,13 @@ class LayerDecoder:
         """Decodes steps ``first`` to ``stop`` - 1 from ``cycle`` on at once and returns the cycle of each, if nothing is
         left to be served then; otherwise does nothing and returns an empty list."""
         words = self._asked[stop] - self._asked[first]
-        if self._waiting or self.clock >= cycle or not self._aligner.steady(words, cycle):
-            return []
         plan = self.plan
+        if self._waiting or not self._aligner.steady(words, cycle):
+            return []
+        # What is served up to the cycle in which the first request can be must not be what the first steps wait for.
+        if self.clock >= cycle and (self.clock > cycle + 1 or any(
+                self._arrival(step) > cycle + plan.decoded[step] for step in range(first, min(first + CURRENT, stop)))):
+            return []
         if words:
             begin, end = self._asked[first] - self._asked[0], self._asked[stop] - self._asked[0]
             served = (plan.served[begin:end] + cycle).tolist()
@@ -139,7 +149,7 @@ class _Plan:
                     there = serving[owner[word]] + behind[word] + delay
                     cycle = np.where(owner[word] > begin, np.maximum(cycle, there), cycle)
                 decoded[steps[exists]] = cycle[exists]
-                valid &= ~exists | (end < cycle + QUEUED_STEPS)
+                valid &= ~exists | (end < cycle + QUEUED_STEPS - CURRENT)
                 asks = exists & (words[steps] > 0)
                 start = np.maximum(end, cycle) + 1
                 serving[steps[asks]] = start[asks]
