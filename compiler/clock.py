@@ -1,4 +1,4 @@
-"""Predicted cycles of a program, and the tiling of every strip that they depend on."""
+"""The tiling of every strip, by when what it waits for is done."""
 
 from __future__ import annotations
 
@@ -44,8 +44,3 @@ class Clock:
     def layers(self) -> int:
         """LAYER operations so far."""
         return len(self._array.done)
-
-    @property
-    def end(self) -> int:
-        """When all of them and all stores are done."""
-        return max(*self._array.done, self._stores[-1])

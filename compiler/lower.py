@@ -22,6 +22,7 @@ from compiler.program import LayerPlan, Operation, Program, Transfer
 from compiler.ring import Span
 from compiler.schedule import Tiling
 from compiler.sizes import MaskSize
+from compiler.timing import predict
 from golden.topology import IMAGE
 
 if TYPE_CHECKING:  # importing it would load torch, which the compiler does not need
@@ -141,8 +142,8 @@ def _waits(run: list[tuple[Step, int]], layers: tuple[Geometry, ...], parts: dic
 
 
 def _tilings(run: list[tuple[Step, int]], parts: dict[LayerStep, Geometry], streams: list[MaskStream],
-             waits: list[dict[str, int]], config: EngineConfig) -> tuple[list[Tiling | None], int]:
-    """The tiling of every strip, None for other steps, and the cycles of the program."""
+             waits: list[dict[str, int]], config: EngineConfig) -> list[Tiling | None]:
+    """The tiling of every strip, None for other steps."""
     clock = Clock(config)
     awaited = {wait["wait_layers"] for (step, _), wait in zip(run, waits) if isinstance(step, LayerStep)}
     tilings: list[Tiling | None] = []
@@ -155,7 +156,7 @@ def _tilings(run: list[tuple[Step, int]], parts: dict[LayerStep, Geometry], stre
         else:
             clock.store(wait, step.size)
         tilings.append(tiling)
-    return tilings, clock.end
+    return tilings
 
 
 def compile_network(network: IntegerNetwork, config: EngineConfig, *, batch: int = 1) -> Program:
@@ -176,7 +177,7 @@ def compile_network(network: IntegerNetwork, config: EngineConfig, *, batch: int
     parts = {step: layers[step.layer].cut(step.strip, step.packed) for step in steps if isinstance(step, LayerStep)}
     run = [(step, number) for number in range(batch) for step in steps]
     waits = _waits(run, layers, parts, regions, config, image.size)
-    tilings, cycles = _tilings(run, parts, streams, waits, config)
+    tilings = _tilings(run, parts, streams, waits, config)
 
     beat = config.bus_bytes
     indices = {geometry.name: geometry.index for geometry in layers}
@@ -218,13 +219,15 @@ def compile_network(network: IntegerNetwork, config: EngineConfig, *, batch: int
             raise CompileError(f"layer {part.name}: {error}: use a smaller layer") from error
     program.append(descriptor.pack(opcode=Opcode.END))
     image.place(regions.program, b"".join(program))
+    prediction = predict(config, program, [streams[operation.layer].requests for operation in operations],
+                         address=regions.program)
 
     return Program(
         config=config, batch=batch, image=image.build(), program_address=regions.program, input_address=regions.input,
         input_bytes=batch * regions.input_bytes, input_shape=layers[0].input_shape, output_address=regions.output,
         output_bytes=batch * regions.output_bytes, layers=_plans(layers, streams, operations, transfers, batch),
         operations=tuple(operations), transfers=tuple(transfers), descriptors=regions.descriptors,
-        predicted_cycles=cycles)
+        predicted_cycles=prediction.cycles)
 
 
 def _plans(layers: tuple[Geometry, ...], streams: list[MaskStream], operations: list[Operation],

@@ -101,7 +101,7 @@ class Program:
     transfers: tuple[Transfer, ...]
     #: Number of descriptors.
     descriptors: int
-    #: Cycles from start to done as the scheduler's model sees them: memory without latency, no bank conflicts.
+    #: Cycles from start to done under an ideal memory, on an engine that was just reset.
     predicted_cycles: int
 
     @property

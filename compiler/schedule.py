@@ -1,8 +1,8 @@
 """Tiling: how many pixels a weight tile is used for, chosen by a model of the engine's pipeline in cycles.
 
 The array works on one (column tile, pixel tile) while the post-processor writes the previous one back and the weight
-builder prepares the next passes. The model follows these three through every tile; it leaves out bank conflicts and
-waiting for memory.
+builder prepares the next passes. The model follows these three through every tile, with the latencies that
+:mod:`compiler.timing` has too; it leaves out bank conflicts, waiting for memory and the order of mask words.
 """
 
 from __future__ import annotations
@@ -16,12 +16,7 @@ from arch.config import EngineConfig
 from compiler.errors import CompileError
 from compiler.geometry import Geometry
 from compiler.masks import MaskStream
-
-ARRAY_CYCLES = 12
-"""From a tile's last beat to its first sum at the post-processor, about."""
-
-POST_CYCLES = 12
-"""From a tile's last step in the post-processor to its last byte being visible, about."""
+from compiler.sizes import kept_mask_beats
 
 _CANDIDATES = 24
 
@@ -37,21 +32,16 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Timeline:
-    """When each unit is free again, in cycles from the start of the program."""
+    """How far each unit is, in cycles from the start of the program."""
 
+    #: The next decision on a pass, and on a step of the weight builder; the last decision of the post-processor.
     array: int = 0
     builder: int = 0
     post: int = 0
-    #: When each half of the partial sums is free; the first is the next one to be filled.
+    #: From when on each half of the partial sums is free; the first is the next one to be filled.
     halves: tuple[int, int] = (0, 0)
     #: When the output of each layer so far is complete.
     done: tuple[int, ...] = ()
-
-
-def kept_mask_beats(config: EngineConfig) -> int:
-    """Largest column tile, in beats of its mask stream, that can be decoded again. The reader asks for whole bursts, so
-    up to a burst less one beat behind the tile has to fit as well."""
-    return config.mask_bytes // config.bus_bytes - (config.burst_beats - 1)
 
 
 def drain_cycles(geometry: Geometry, groups: int) -> np.ndarray:
@@ -79,7 +69,8 @@ def run_layer(timeline: Timeline, geometry: Geometry, stream: MaskStream, tiling
               config: EngineConfig, ready: int) -> Timeline:
     """The timeline behind one layer or strip. ``ready`` is when what it waits for is done."""
     array, builder, post, halves = timeline.array, timeline.builder, timeline.post, timeline.halves
-    array = max(array, ready)
+    array = max(array, ready) + 1
+    summed = latency.ACTIVATION_READ + latency.array_depth(config.lanes) + latency.POST_TILE - 1
     passes = geometry.layer.kernel * geometry.run_chunks(config)
     for tile in range(tiling.column_tiles):
         columns = geometry.tile_columns(config, tile)
@@ -94,15 +85,16 @@ def run_layer(timeline: Timeline, geometry: Geometry, stream: MaskStream, tiling
             # The builder can be as many passes ahead as there are slots.
             ahead = min(config.weight_slots, passes)
             build_begin = max(builder, begin - ahead * build // passes)
-            array = max(begin + passes * beats, build_begin + build)
-            builder = max(build_begin + build, array - config.weight_slots * beats)
-            post = max(array + ARRAY_CYCLES, post) + 1 + int(drained[last] - drained[first])
-            halves = halves[1], post
+            array = max(begin + passes * beats, build_begin + build + latency.BUILT + beats)
+            builder = max(build_begin + build, array - (config.weight_slots - 1) * beats + latency.SLOT_FREED)
+            post = max(array + summed, post) + int(drained[last] - drained[first])
+            halves = halves[1], post + latency.POST_HALF_FREED + 1
         if geometry.pool_kind == "average":
-            post += POST_CYCLES + groups
+            post += latency.POST_AVERAGE + groups
+        post += latency.POST_COLUMN_TILE
     # The post-processor takes the next layer when this one is done.
-    post += POST_CYCLES
-    return Timeline(array, builder, post, halves, (*timeline.done, post))
+    post += latency.POST_LAYER - latency.POST_COLUMN_TILE
+    return Timeline(array, builder, post, halves, (*timeline.done, post + 1))
 
 
 def tilings(geometry: Geometry, stream: MaskStream, config: EngineConfig) -> list[Tiling]:

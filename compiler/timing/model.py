@@ -42,7 +42,8 @@ class Prediction:
 def predict(config: EngineConfig, program: Sequence[bytes], requests: Sequence[Requests], memory: Memory = IDEAL, *,
             address: int = 0) -> Prediction:
     """Cycles of ``program``, a list of descriptors at ``address``, with the ``requests`` of each of its LAYERs' mask
-    streams. ``memory`` has a ``latency`` and a ``rate`` like :class:`~compiler.timing.memory.Memory`."""
+    streams. ``memory`` has a ``latency`` and a ``rate`` like :class:`~compiler.timing.memory.Memory`. Raises ValueError
+    for a program that would never end."""
     fields = [descriptor.unpack(one) for one in program]
     streams = iter(requests)
     operations = [Layer(config, one, next(streams)) if one["opcode"] == Opcode.LAYER else Operation(config, one)
@@ -67,6 +68,11 @@ def predict(config: EngineConfig, program: Sequence[bytes], requests: Sequence[R
     StoreUnit(kernel, config, memory, stores, queues["store"], done, (sequencer.windows, reads), urgent)
     kernel.run()
 
+    for name, operations_of, events in (("layers", layers, done.layers), ("loads", loads, done.loads),
+                                        ("stores", stores, done.stores)):
+        if len(events.cycles) < len(operations_of):
+            raise ValueError(f"program never ends: {len(events.cycles)} of {len(operations_of)} {name} do; check what its "
+                             "operations wait for, and whether the masks it keeps fit")
     quiet = max(client.last_beat for client in (dispatcher, masks, parameters, load)) + 1
     end = max(dispatcher.end, quiet, *(events.cycles[-1] for events in (done.layers, done.loads, done.stores)
                                                  if events.cycles))
