@@ -236,14 +236,30 @@ class Placer:
             residual = geometry.layer.residual
             if self.in_place(geometry) and state.residents[residual].base is not None:
                 replaced, base = occupied(residual), state.residents[residual].base % self.ring
-                if replaced and self._is_free(output, choice, replaced, base):
+                if replaced and self._is_free(output, choice, self._with_restored(state, geometry, choice, replaced, residual),
+                                              base):
                     candidates.append((base, replaced))
             if spans:
-                candidates += [(base, spans) for base in self._bases(output, choice, spans)]
+                taken = self._with_restored(state, geometry, choice, spans, None)
+                candidates += [(base, spans) for base in self._bases(output, choice, taken)]
         for base, spans in candidates:
             walk = self._walk(state, geometry, choice, spans, base, kept)
             if walk:
                 yield walk
+
+    def _with_restored(self, state: State, geometry: Geometry, choice: Choice, occupied: list[list[Span]],
+                       replaced: str | None) -> list[list[Span]]:
+        """``occupied`` and, for every strip, the places where later strips will have rows restored: what is to stay must
+        not be put there."""
+        later: list[Span] = []
+        found = []
+        for strip, spans in reversed(list(zip(choice.strips, occupied))):
+            found.append(spans + later)
+            for name in choice.restored - {replaced}:
+                rows, start = self._rows(geometry, strip, name), choice.start[name]
+                if rows[0] < start:
+                    later = [*later, self._span(self.tensors[name], state.residents[name].base, rows[0], min(rows[1], start))]
+        return found[::-1]
 
     def _forbidden(self, output: Tensor, choice: Choice, occupied: list[list[Span]]) -> Iterator[Span]:
         """Bases at which some strip that stays would cover an occupied span."""
