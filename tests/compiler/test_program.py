@@ -110,6 +110,24 @@ def shapes_only(name):
     return IntegerNetwork(networks.network_topology(name), 1, EDGE.rounds, tuple(layers), "released")
 
 
+@pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())
+def test_every_byte_is_where_it_is_looked_for(config):
+    """Longer networks, too slow for the naive engine."""
+    followed = 0
+    for seed in range(100, 160):
+        network = random_network(seed, config, layers=10, channels=32, side=20, tensor_bytes=4 << 10, code="raw")
+        largest = sorted(np.prod(shape) for shape in network.topology.shapes().values())[-3:]
+        if sum(largest) < config.activation_bytes:
+            continue
+        try:
+            program = compile_network(network, config, batch=1 + seed % 2)
+        except CompileError:
+            continue
+        Dataflow(program, network.topology).follow()
+        followed += any(plan.strips > 1 for plan in program.layers)
+    assert followed >= 3
+
+
 @pytest.mark.parametrize("name, preset, batch, excess, utilisation", [
     ("resnet18", "edge", 1, 1.12, .95),
     ("resnet18", "base", 2, 1.02, .95),
