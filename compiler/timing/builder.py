@@ -156,18 +156,22 @@ class WeightPath:
                 if len(decoder.served) >= layer.mask_words and not keeping:
                     served = decoder.served[layer.mask_words - 1] + 1
                     settled = max(served, released)
-                    aligner.end(layer, settled)
+                    # The rest of the last beat is dropped then, unless that is saved in the same cycle.
+                    if saves == 0 or settled < max(ready, decoder.clock) + undecoded:
+                        aligner.end(layer, settled)
                     if finishing:
                         finishing = False
                         self._finished.post(max(fire + 1, served))
                         self._settled.post(settled)
 
-            progress()
             ready = max(start + 1, walked + 2, fire + 1)  # the next step is at hand
+            rewinds = len(layer.tile_sizes) - 1
+            saves = len(layer.tile_channels) if rewinds else 0  # still to come
+            undecoded = 0  # steps before the next one
+            progress()
             left = layer.steps
             # Steps whose signs may come with gaps.
             spread = 0 if layer.code == Code.STORED else min(left, self._places + self._random_latency)
-            rewinds = len(layer.tile_sizes) - 1
             step = tile_pass = 0
             for channels in layer.tile_channels:
                 groups = -(-channels // config.build_columns)
@@ -178,15 +182,17 @@ class WeightPath:
                         while decoder.pending:
                             yield self._reader.written
                             progress()
+                        progress()
                         ready = max(ready, decoder.clock) + 1
                         saved = aligner.word
                         aligner.frees, keeping = False, True
+                        saves -= 1
                     elif rewinds:
                         decoder.restore(saved, ready)
                         ready += 1
                         if tile == rewinds:
                             aligner.frees, keeping = not layer.mask_keep, False
-                            released = ready
+                            released, undecoded = ready, layer.passes * groups
                             progress()
                     step, decoded = tile_step, tile_step  # steps met, and decoded
                     for work in range(layer.passes):
@@ -202,6 +208,7 @@ class WeightPath:
                                 ready = fire + 1
                                 decoded += 1
                                 left -= 1
+                                undecoded -= 1
                                 finishing = left == 0
                                 if finishing or len(decoder.served) >= layer.mask_words:
                                     progress()
@@ -228,6 +235,7 @@ class WeightPath:
                                     meet, fire = met[-1], cycles[-1]
                                     ready = fire + 1
                                     left -= after - step
+                                    undecoded -= after - step
                                     step, decoded = stop, after
                                     finishing = left == 0
                                     progress()

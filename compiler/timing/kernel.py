@@ -11,7 +11,7 @@ A posted cycle is never earlier than the clock, and cycles of one kind are poste
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Callable, Generator
 
 QUEUE_LATENCY = 2
@@ -141,36 +141,36 @@ class Queue:
 
 
 class Tape:
-    """What a port of the activation memory does, by cycle: runs of consecutive cycles, each with the memories it reads
-    or writes as a mask of bits."""
+    """What a port of the activation memory does, by cycle: runs of consecutive cycles, each cycle with the memories it
+    reads or writes as a mask of bits."""
 
-    _KEPT = 64
+    _LENGTH = 256
 
     def __init__(self):
-        self._runs: deque = deque()
+        self._firsts: list[int] = []
+        self._runs: list[tuple[int, Callable[[], list[int]]]] = []  # end, masks
 
     def add(self, now: int, first: int, length: int, masks: Callable[[], list[int]]):
-        """From cycle ``first`` on, one of ``masks()`` in each of ``length`` cycles. What ended long before ``now`` is
-        forgotten."""
-        runs = self._runs
-        while runs and runs[0][0] + runs[0][1] + self._KEPT < now:
-            runs.popleft()
-        runs.append((first, length, masks))
+        """From cycle ``first`` on, behind all runs so far, one of ``masks()`` in each of ``length`` cycles. What ended
+        before ``now`` may be forgotten."""
+        if len(self._runs) > self._LENGTH and self._runs[self._LENGTH // 2][0] < now - 1:
+            del self._runs[:self._LENGTH // 2], self._firsts[:self._LENGTH // 2]
+        self._firsts.append(first)
+        self._runs.append((first + length, masks))
 
     def run(self, cycle: int) -> tuple[list[int] | None, int]:
         """The masks from ``cycle`` on, None if the port is idle, and the first cycle for which that is not the answer."""
-        end = _NEVER
-        for first, length, masks in reversed(self._runs):
-            if first <= cycle:
-                if cycle < first + length:
-                    return masks()[cycle - first:], first + length
-                break
-            end = first
-        return None, end
+        following = bisect_right(self._firsts, cycle)
+        if following:
+            end, masks = self._runs[following - 1]
+            if cycle < end:
+                return masks()[cycle - self._firsts[following - 1]:], end
+        return None, self._firsts[following] if following < len(self._firsts) else _NEVER
 
     def at(self, cycle: int) -> int:
         """The mask of ``cycle``: 0 if the port is idle."""
-        for first, length, masks in reversed(self._runs):
-            if first <= cycle:
-                return masks()[cycle - first] if cycle < first + length else 0
-        return 0
+        number = bisect_right(self._firsts, cycle) - 1
+        if number < 0:
+            return 0
+        end, masks = self._runs[number]
+        return masks()[cycle - self._firsts[number]] if cycle < end else 0
