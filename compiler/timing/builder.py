@@ -6,7 +6,7 @@ from arch import latency
 from arch.config import MAX_COATS, EngineConfig
 from arch.descriptor import Code
 from compiler.timing.decoder import LayerDecoder
-from compiler.timing.kernel import Events, Kernel, Queue
+from compiler.timing.kernel import Events, Kernel, Queue, Signal
 from compiler.timing.masks import Aligner, MaskReader
 from compiler.timing.work import Layer
 
@@ -36,9 +36,12 @@ class WeightPath:
         self._walked = Events(kernel)
         self._signed = [Events(kernel) for _ in layers]
         #: By step: when symbols and signs meet.
-        self._met = Events(kernel)
+        self.met = Events(kernel)
+        #: Notified when mask words come.
+        self.written = reader.written
         #: For the second and later of a layer's first steps, how many advances it is behind the one before.
         self._gaps = Events(kernel)
+        self._gaps_used = 0
         for process in self._take_commands, self._walk, self._build:
             kernel.start(process())
 
@@ -85,22 +88,22 @@ class WeightPath:
             if number >= 1:
                 free = taken + 2
             if number >= 2:
-                free = max(free, (yield from self._met.get(ends[-2])) + 1)
+                free = max(free, (yield from self.met.get(ends[-2])) + 1)
             taken = max((yield from self._queues["build"].visible(number)), walked + 1 if number else 0, free)
             self._queues["build"].take(taken)
             last = first + layer.steps - 1
             ends.append(last)
             walked = taken + 1
             if layer.code == Code.STORED:
-                self._walked.post(max(walked + 1, (yield from self._met.get(first - places)) + 1))
+                self._walked.post(max(walked + 1, (yield from self.met.get(first - places)) + 1))
                 self._signed[number].post(0)
-                walked = max(walked + layer.steps, (yield from self._met.get(last - places)) + 1)
+                walked = max(walked + layer.steps, (yield from self.met.get(last - places)) + 1)
                 first = last + 1
                 continue
             # Later than these, steps follow each other in consecutive advances.
             early = min(layer.steps, places + delay)
             for step in range(first, first + early):
-                before, room = advance, (yield from self._met.get(step - places)) + 1
+                before, room = advance, (yield from self.met.get(step - places)) + 1
                 while True:
                     moved = yield from self._advance(advance, moved, requests)
                     advance += 1
@@ -117,13 +120,13 @@ class WeightPath:
             if layer.steps > early:
                 advance += layer.steps - early
                 requests = {advance - (last - step): step for step in range(last + 1 - delay, last + 1)}
-                walked = moved = yield from self._met.get(last - delay)
+                walked = moved = yield from self.met.get(last - delay)
             first = last + 1
 
     def _advance(self, advance: int, moved: int, requests: dict[int, int]):
         """Process: the cycle of the advance after ``advance``, which happened in cycle ``moved``."""
         step = requests.get(advance + 1 - self._random_latency)
-        return moved + 1 if step is None else max(moved + 1, (yield from self._met.get(step)))
+        return moved + 1 if step is None else max(moved + 1, (yield from self.met.get(step)))
 
     def _sign(self, number: int, advance: int, moved: int, requests: dict[int, int]):
         """Process: when the signs of the first step of layer ``number``, which was accepted in ``advance``, come out."""
@@ -132,11 +135,9 @@ class WeightPath:
         self._signed[number].post(moved + 1)
 
     def _build(self):
-        config = self._config
-        aligner = Aligner(config, self._reader)
-        met, freed = self._met.cycles, self.freed.cycles
-        beat = next_beat = settled = passes = gaps = 0
-        fire = meet = -1
+        aligner = Aligner(self._config, self._reader)
+        beat = next_beat = 0
+        build = None
         for number, layer in enumerate(self._layers):
             if not layer.mask_reuse:
                 beat, next_beat = next_beat, next_beat + layer.mask_content
@@ -144,105 +145,162 @@ class WeightPath:
             active = yield from self._active.get(number)
             walked = yield from self._walked.get(number)
             signed = yield from self._signed[number].get(0)
-            aligner.begin(layer, beat, settled)
-            decoder = LayerDecoder(layer, aligner, start, active)
-            released = 0
-            finishing = keeping = False
+            aligner.begin(layer, beat, build.settled if build else 0)
+            build = _LayerBuild(self, layer, LayerDecoder(layer, aligner, start, active), build)
+            yield from build.run(max(start + 1, walked + 2), signed)
 
-            def progress():
-                """Serves requests, and ends the layer when its last step is decoded and its last stored word served."""
-                nonlocal finishing, settled
-                decoder.serve()
-                if len(decoder.served) >= layer.mask_words and not keeping:
-                    served = decoder.served[layer.mask_words - 1] + 1
-                    settled = max(served, released)
-                    # The rest of the last beat is dropped then, unless that is saved in the same cycle.
-                    if saves == 0 or settled < max(ready, decoder.clock) + undecoded:
-                        aligner.end(layer, settled)
-                    if finishing:
-                        finishing = False
-                        self._finished.post(max(fire + 1, served))
-                        self._settled.post(settled)
+    def claim(self, number: int, wait):
+        """Process: the first cycle in which pass ``number`` has a slot; ``wait`` says how to wait for a signal."""
+        before = number - self._config.weight_slots
+        while before >= len(self.freed.cycles):
+            yield from wait(self.freed)
+        return self.freed.cycles[before] if before >= 0 else 0
 
-            ready = max(start + 1, walked + 2, fire + 1)  # the next step is at hand
-            rewinds = len(layer.tile_sizes) - 1
-            saves = len(layer.tile_channels) if rewinds else 0  # still to come
-            undecoded = 0  # steps before the next one
-            progress()
-            left = layer.steps
-            # Steps whose signs may come with gaps.
-            spread = 0 if layer.code == Code.STORED else min(left, self._places + self._random_latency)
-            step = tile_pass = 0
-            for channels in layer.tile_channels:
-                groups = -(-channels // config.build_columns)
-                tile_step = step
-                for tile in range(rewinds + 1):
-                    if rewinds and tile == 0:
-                        # Save: when nothing is asked for.
-                        while decoder.pending:
-                            yield self._reader.written
-                            progress()
-                        progress()
-                        ready = max(ready, decoder.clock) + 1
-                        saved = aligner.word
-                        aligner.frees, keeping = False, True
-                        saves -= 1
-                    elif rewinds:
-                        decoder.restore(saved, ready)
-                        ready += 1
-                        if tile == rewinds:
-                            aligner.frees, keeping = not layer.mask_keep, False
-                            released, undecoded = ready, layer.passes * groups
-                            progress()
-                    step, decoded = tile_step, tile_step  # steps met, and decoded
-                    for work in range(layer.passes):
-                        stop = step + groups
-                        planned = decoder.plan.valid[tile_pass + work]
-                        while step < stop:
-                            if step == decoded:
-                                while not decoder.knows(step):
-                                    yield self._reader.written
-                                    progress()
-                                fire = max(ready, meet, decoder.ready(step))
-                                decoder.decode(step, fire)
-                                ready = fire + 1
-                                decoded += 1
-                                left -= 1
-                                undecoded -= 1
-                                finishing = left == 0
-                                if finishing or len(decoder.served) >= layer.mask_words:
-                                    progress()
-                            meet = max(ready, meet + 1)
-                            if step == stop - groups:
-                                while passes - config.weight_slots >= len(freed):
-                                    yield self.freed, self._reader.written
-                                    progress()
-                                meet = max(meet, signed, freed[passes - config.weight_slots]
-                                           if passes >= config.weight_slots else 0)
-                            if spread:
-                                if layer.steps - left > 1:
-                                    self._met.notify()
-                                    meet = max(meet, met[-1] + (yield from self._gaps.get(gaps)))
-                                    gaps += 1
-                                spread -= 1
-                            met.append(meet)
-                            step += 1
-                            if planned and not spread and step == stop - groups + 1:
-                                after = stop if work == layer.passes - 1 else stop + 1
-                                cycles = decoder.run(step, after, meet)
-                                if cycles:
-                                    met += [cycle + 1 for cycle in cycles[:groups - 1]]
-                                    meet, fire = met[-1], cycles[-1]
-                                    ready = fire + 1
-                                    left -= after - step
-                                    undecoded -= after - step
-                                    step, decoded = stop, after
-                                    finishing = left == 0
-                                    progress()
-                        passes += 1
-                        self.built.post(meet + latency.BUILT)
-                        self._met.notify()
-                tile_pass += layer.passes
-            while finishing:
-                yield self._reader.written
-                progress()
+    def gap(self):
+        """Process: by how many advances of the random stream the next one of a layer's first steps is behind the one
+        before it."""
+        self.met.notify()
+        self._gaps_used += 1
+        return (yield from self._gaps.get(self._gaps_used - 1))
+
+    def spread_steps(self, layer: Layer) -> int:
+        """How many of a layer's first steps have signs with gaps between them."""
+        return 0 if layer.code == Code.STORED else min(layer.steps, self._places + self._random_latency)
+
+    def end(self, finished: int, settled: int):
+        """A layer's decoder has finished, and its mask buffer has settled."""
+        self._finished.post(finished)
+        self._settled.post(settled)
+
+
+class _LayerBuild:
+    """The steps of one layer. A step is decoded while the one before it meets its signs, and waits for a free slot with
+    the first step of its pass only: so the first step of a pass is decoded as soon as the pass before it has been built."""
+
+    def __init__(self, path: WeightPath, layer: Layer, decoder: LayerDecoder, before: _LayerBuild | None):
+        self._path = path
+        self._layer = layer
+        self._decoder = decoder
+        #: The last cycles in which a step was decoded and met its signs; passes of the program so far.
+        self.fire, self.meet, self.passes = (before.fire, before.meet, before.passes) if before else (-1, -1, 0)
+        #: When the mask buffer is where the next layer begins.
+        self.settled = 0
+        self._ready = 0  # the first cycle in which the next step can be decoded, words left out of account
+        self._signed = 0
+        self._rewinds = len(layer.tile_sizes) - 1
+        self._left = layer.steps  # steps to decode
+        self._tile_left = 0  # of them, those in this column tile if it is decoded for the last time
+        self._spread = path.spread_steps(layer)
+        self._saves = len(layer.tile_channels) if self._rewinds else 0
+        self._keeping = self._ended = False
+        self._released = 0
+
+    def run(self, ready: int, signed: int):
+        """Process: all steps. The first one is at hand from ``ready`` on, its signs from ``signed`` on."""
+        layer, decoder = self._layer, self._decoder
+        self._ready, self._signed = max(ready, self.fire + 1), signed
+        self._progress()
+        first = number = 0
+        for channels in layer.tile_channels:
+            groups = -(-channels // layer.config.build_columns)
+            for tile in range(self._rewinds + 1):
+                if self._rewinds and tile == 0:
+                    yield from self._save()
+                elif self._rewinds:
+                    self._restore(layer.passes * groups if tile == self._rewinds else 0)
+                decoded = first
+                for work in range(layer.passes):
+                    begin = first + work * groups
+                    # The first step of the next pass is decoded with this one.
+                    stop = begin + groups + (work < layer.passes - 1)
+                    decoded = yield from self._pass(begin, groups, decoded, stop, decoder.plan.valid[number + work])
+            first += layer.passes * groups
+            number += layer.passes
+        while not self._ended:
+            yield from self._wait()
+
+    def _pass(self, begin: int, groups: int, decoded: int, stop: int, planned: bool):
+        """Process: the pass of ``groups`` steps from ``begin`` on, of which those before ``decoded`` are decoded already;
+        returns where the next one is to go on."""
+        path, met = self._path, self._path.met.cycles
+        free = None
+        for step in range(begin, begin + groups):
+            if step == decoded:
+                yield from self._decode(step)
+                decoded += 1
+            if free is None:
+                free = yield from path.claim(self.passes, self._wait)
+            self.meet = max(self._ready, self.meet + 1, free, self._signed)
+            if self._spread:
+                if self._spread < path.spread_steps(self._layer):
+                    self.meet = max(self.meet, met[-1] + (yield from path.gap()))
+                self._spread -= 1
+            met.append(self.meet)
+            if planned and step == begin and not self._spread:
+                cycles = self._decoder.run(begin + 1, stop, self.meet)
+                if cycles:
+                    met += [cycle + 1 for cycle in cycles[:groups - 1]]
+                    self.meet = met[-1]
+                    self._decoded(cycles[-1], len(cycles))
+                    self._progress()
+                    decoded = stop
+                    break
+        self.passes += 1
+        path.built.post(self.meet + latency.BUILT)
+        path.met.notify()
+        return decoded
+
+    def _decode(self, step: int):
+        """Process: decodes ``step`` when its words are there and the step before it has met its signs."""
+        decoder = self._decoder
+        while not decoder.knows(step):
+            yield from self._wait()
+        cycle = max(self._ready, self.meet, decoder.ready(step))
+        decoder.decode(step, cycle)
+        self._decoded(cycle, 1)
+        if not self._left or len(decoder.served) >= self._layer.mask_words:
+            self._progress()
+
+    def _decoded(self, cycle: int, steps: int):
+        self.fire, self._ready = cycle, cycle + 1
+        self._left -= steps
+        self._tile_left -= steps
+
+    def _save(self):
+        """Process: the next step is decoded again later. It waits until nothing is asked for."""
+        while self._decoder.pending:
+            yield from self._wait()
+        self._progress()
+        self._ready = max(self._ready, self._decoder.clock) + 1
+        self._decoder.save()
+        self._keeping = True
+        self._saves -= 1
+
+    def _restore(self, steps: int):
+        """Back to the saved step; ``steps`` to go if it is for the last time, else 0."""
+        self._decoder.restore(self._ready, release=steps > 0)
+        self._ready += 1
+        if steps:
+            self._keeping, self._released, self._tile_left = False, self._ready, steps
+            self._progress()
+
+    def _wait(self, *signals: Signal):
+        """Process: waits for one of ``signals``, or for mask words if any are asked for."""
+        yield (*signals, self._path.written) if self._decoder.pending or not signals else signals
+        self._progress()
+
+    def _progress(self):
+        """Serves what can be served, and ends the layer: the mask buffer settles when it has no stored word left, the
+        decoder has finished when its last step is decoded as well."""
+        decoder, words = self._decoder, self._layer.mask_words
+        decoder.serve()
+        if self._ended or self._keeping or len(decoder.served) < words:
+            return
+        served = decoder.served[words - 1] + 1
+        self.settled = max(served, self._released)
+        # The rest of the last beat is dropped then, unless it is saved in the same cycle.
+        if not self._saves or self.settled < max(self._ready, decoder.clock) + self._tile_left:
+            decoder.drop_rest(self.settled)
+        if not self._left:
+            self._ended = True
+            self._path.end(max(self.fire + 1, served), self.settled)

@@ -21,7 +21,9 @@ class LayerDecoder:
     """The steps of one layer: what they ask for, when that is served, and when they can be decoded."""
 
     def __init__(self, layer: Layer, aligner: Aligner, start: int, active: int):
+        self._layer = layer
         self._aligner = aligner
+        self._saved = 0
         requests = layer.requests
         self._asked, self._current, self._following = (
             part.tolist() for part in (requests.asked, requests.current, requests.following))
@@ -78,15 +80,26 @@ class LayerDecoder:
             self._made += 1
             self.serve()
 
-    def restore(self, words: int, cycle: int):
-        """In ``cycle`` the decoder goes back to where ``words`` words had been served, and forgets what it has asked
-        for."""
+    def save(self):
+        """The decoder will come back to where it is; nothing is asked for."""
+        self._saved = self._aligner.word
+        self._aligner.frees = False
+
+    def restore(self, cycle: int, *, release: bool):
+        """In ``cycle`` the decoder goes back to where it was saved, and forgets what it has asked for; with ``release``
+        for the last time."""
         self._waiting.clear()
         self._serving.clear()
         self._made = 0
-        del self.served[words:]
-        self._aligner.jump(words, cycle)
+        del self.served[self._saved:]
+        self._aligner.jump(self._saved, cycle)
         self.clock = cycle + 1
+        if release:
+            self._aligner.frees = not self._layer.mask_keep
+
+    def drop_rest(self, cycle: int):
+        """The mask buffer goes on to the next layer in ``cycle``."""
+        self._aligner.end(self._layer, cycle)
 
     def run(self, first: int, stop: int, cycle: int) -> list[int]:
         """Decodes steps ``first`` to ``stop`` - 1 from ``cycle`` on at once and returns the cycle of each, if nothing is
