@@ -190,7 +190,7 @@ def test_a_program_that_waits_for_ever_is_refused():
     program = descriptors(compile_network(network, TINY))
     kinds = [descriptor.unpack(one)["opcode"] for one in program]
     fields = descriptor.unpack(program[kinds.index(Opcode.LAYER)])
-    program[kinds.index(Opcode.LAYER)] = descriptor.pack(**{**fields, "crc": 0, "wait_loads": 2})
+    program[kinds.index(Opcode.LAYER)] = descriptor.pack(**{**fields, "crc": 0, "wait_loads": 99})
     streams = mask_streams(network.layers, TINY)
-    with pytest.raises(ValueError, match="program never ends: 0 of 2 layers do"):
+    with pytest.raises(ValueError, match=r"program never ends: 0 of \d+ layers do"):
         predict(TINY, program, [stream.requests for stream in streams])

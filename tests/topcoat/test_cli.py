@@ -142,7 +142,7 @@ def test_a_layer_the_engine_cannot_hold(tmp_path, capsys):
     packed.save(random_values(topology, 1, EngineConfig.preset("tiny"), "unary"), tmp_path / "big.coat")
     idx(tmp_path, 1, 96)
     message = failing(capsys, "simulate", tmp_path / "big.coat", "--data", tmp_path, "--preset", "tiny")
-    assert "layer conv1" in message and "16384" in message
+    assert "layer conv2" in message and "16384" in message
 
 
 def test_coats_out_of_range(tmp_path, capsys):
