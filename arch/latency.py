@@ -1,6 +1,7 @@
 """Fixed latencies, in cycles, that blocks promise to each other and the compiler's cycle prediction relies on.
 
-Each is enforced by the test of the block that promises it.
+Each is enforced by the test of the block that promises it, or by tests/engine/test_timing.py, where predicted cycles
+have to equal counted ones.
 """
 
 ACTIVATION_READ = 2
@@ -10,8 +11,8 @@ ACCUMULATE = 3
 """Shortest distance of two accumulations into the same partial sum: a pass lasts at least this long."""
 
 BUILT = 3
-"""From the cycle in which the last symbols of a weight slot meet their signs to the first one in which the pass sequencer
-can decide on a pass with it."""
+"""From the cycle in which the last symbols of a weight slot meet their signs to the first one in which the pass
+sequencer can decide on a pass with it."""
 
 SLOT_FREED = ACTIVATION_READ + 2
 """From a pass's last accepted window to the first cycle in which its weight slot can be claimed again."""
@@ -29,8 +30,8 @@ TAG = 2
 """From the cycle in which a burst is granted to the first one in which its beats can be taken."""
 
 DONE = 2
-"""From the last beat that a load writes, or the cycle in which a store sees its last acknowledgement counted, to the first
-cycle in which it counts as done."""
+"""From the last beat that a load writes, or the cycle in which a store sees its last acknowledgement counted, to the
+first cycle in which it counts as done."""
 
 
 def array_depth(lanes: int) -> int:

@@ -129,7 +129,8 @@ class WeightPath:
         return moved + 1 if step is None else max(moved + 1, (yield from self.met.get(step)))
 
     def _sign(self, number: int, advance: int, moved: int, requests: dict[int, int]):
-        """Process: when the signs of the first step of layer ``number``, which was accepted in ``advance``, come out."""
+        """Process: when the signs of the first step of layer ``number``, which was accepted in ``advance``, come
+        out."""
         for later in range(advance, advance + self._random_latency - 1):
             moved = yield from self._advance(later, moved, requests)
         self._signed[number].post(moved + 1)
@@ -175,7 +176,8 @@ class WeightPath:
 
 class _LayerBuild:
     """The steps of one layer. A step is decoded while the one before it meets its signs, and waits for a free slot with
-    the first step of its pass only: so the first step of a pass is decoded as soon as the pass before it has been built."""
+    the first step of its pass only: so the first step of a pass is decoded as soon as the pass before it has been
+    built."""
 
     def __init__(self, path: WeightPath, layer: Layer, decoder: LayerDecoder, before: _LayerBuild | None):
         self._path = path
@@ -220,8 +222,8 @@ class _LayerBuild:
             yield from self._wait()
 
     def _pass(self, begin: int, groups: int, decoded: int, stop: int, planned: bool):
-        """Process: the pass of ``groups`` steps from ``begin`` on, of which those before ``decoded`` are decoded already;
-        returns where the next one is to go on."""
+        """Process: the pass of ``groups`` steps from ``begin`` on, of which those before ``decoded`` are decoded
+        already; returns where the next one is to go on."""
         path, met = self._path, self._path.met.cycles
         free = None
         for step in range(begin, begin + groups):

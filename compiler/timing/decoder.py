@@ -6,7 +6,6 @@ from collections import deque
 
 import numpy as np
 
-from arch.config import EngineConfig
 from compiler.timing.masks import Aligner
 from compiler.timing.work import Layer
 
@@ -14,7 +13,8 @@ QUEUED_STEPS = 8
 """Steps whose requests can wait behind the step being served."""
 
 CURRENT, FOLLOWING = 2, 1
-"""From the cycle in which a word is served to the one in which a lane has it as its current or as its following word."""
+"""From the cycle in which a word is served to the one in which a lane has it as its current or as its following
+word."""
 
 
 class LayerDecoder:
@@ -31,8 +31,8 @@ class LayerDecoder:
         self.served: list[int] = []
         #: The cycle from which on words can be served next.
         self.clock = active + 1
-        # Requests in order: those that wait, with the cycle in which they were made, and the cycle from which on each was
-        # the one being served.
+        # Requests in order: those that wait, with the cycle in which they were made, and the cycle from which on each
+        # was the one being served.
         self._waiting = deque(((start, layer.used_lanes), (start, layer.used_lanes)))
         self._serving: list[int] = []
         self._made = len(self._waiting)
@@ -102,8 +102,8 @@ class LayerDecoder:
         self._aligner.end(self._layer, cycle)
 
     def run(self, first: int, stop: int, cycle: int) -> list[int]:
-        """Decodes steps ``first`` to ``stop`` - 1 from ``cycle`` on at once and returns the cycle of each, if nothing is
-        left to be served then; otherwise does nothing and returns an empty list."""
+        """Decodes steps ``first`` to ``stop`` - 1 from ``cycle`` on at once and returns the cycle of each, if nothing
+        is left to be served then; otherwise does nothing and returns an empty list."""
         words = self._asked[stop] - self._asked[first]
         plan = self.plan
         if self._waiting or not self._aligner.steady(words, cycle):
@@ -129,16 +129,16 @@ class _Plan:
     Cycles count from the one in which the second step of a pass can be decoded; the first one was decoded long ago. The
     first step of the next pass over the column tile belongs to the pass. ``decoded`` is by step, ``serving`` too: from
     when on its request is served, -1 for none; ``served`` is by word, those of the first two requests left out.
-    ``valid`` says for each pass, column tile by column tile, whether its requests fit the queue: otherwise its course is
-    another one.
+    ``valid`` says for each pass, column tile by column tile, whether its requests fit the queue: otherwise its course
+    is another one.
     """
 
     def __init__(self, layer: Layer):
         requests, refill = layer.requests, layer.config.refill_words
         asked = requests.asked - requests.asked[0]
         words = np.diff(asked)
-        # The step that asks for a word, and how many cycles behind its first one the word is served; with a place at the
-        # end for words of the first two requests, whose numbers are negative.
+        # The step that asks for a word, and how many cycles behind its first one the word is served; with a place at
+        # the end for words of the first two requests, whose numbers are negative.
         owner = np.append(np.repeat(np.arange(len(words)), words), -1)
         behind = np.append((np.arange(len(owner) - 1) - np.repeat(asked[:-1], words)) // refill, 0)
         serving, decoded = np.full(len(words), -1), np.zeros(len(words), np.int64)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from arch import latency
 from arch.config import EngineConfig
 from arch.descriptor import PoolMode
@@ -32,8 +30,8 @@ class PostProcessor:
         kernel.start(self._run())
 
     def _contested(self, number: int) -> bool:
-        """Whether window reads can refuse residuals of layer ``number``: its own, and those of layers that need not wait
-        for it."""
+        """Whether window reads can refuse residuals of layer ``number``: its own, and those of layers that need not
+        wait for it."""
         layer = self._layers[number]
         if not layer.residual:
             return False
@@ -168,8 +166,8 @@ class PostProcessor:
         return cycle - 1
 
     def _drain_pool_contested(self, begin: int, layer: Layer, column: int, first: int, pixels: int):
-        """Process: the same with residuals, which give way to window reads and to reads of pooled bytes. Cycle by cycle,
-        as in hw/drain.py."""
+        """Process: the same with residuals, which give way to window reads and to reads of pooled bytes. Cycle by
+        cycle, as in hw/drain.py."""
         kernel, sequencer = self._kernel, self._sequencer
         groups = layer.groups(column)
         pooled, writes = layer.pooled(column), layer.pooled_writes(column)

@@ -159,7 +159,8 @@ class Tape:
         self._runs.append((first + length, masks))
 
     def run(self, cycle: int) -> tuple[list[int] | None, int]:
-        """The masks from ``cycle`` on, None if the port is idle, and the first cycle for which that is not the answer."""
+        """The masks from ``cycle`` on, None if the port is idle, and the first cycle for which that is not the
+        answer."""
         following = bisect_right(self._firsts, cycle)
         if following:
             end, masks = self._runs[following - 1]

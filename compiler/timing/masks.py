@@ -89,9 +89,9 @@ class Aligner:
     def jump(self, word: int, cycle: int):
         """In ``cycle`` the aligner goes to ``word``."""
         self.word = word
-        # Of the row of the next word: when it is seen in the first register. `_second` is when it was seen in the second
-        # one, `_behind` when the row behind it is. After `_used`, the cycle that used up a row, all three are still that
-        # row's until somebody asks for the next one.
+        # Of the row of the next word: when it is seen in the first register. `_second` is when it was seen in the
+        # second one, `_behind` when the row behind it is. After `_used`, the cycle that used up a row, all three are
+        # still that row's until somebody asks for the next one.
         self._jumped, self._used = cycle, None
         self._second = self._first = self._behind = 0
 
@@ -133,8 +133,8 @@ class Aligner:
             self._passed = layer.mask_content
 
     def steady(self, words: int, cycle: int) -> bool:
-        """Whether the next ``words`` words are there so early that from ``cycle`` on ``refill_words`` of them are handed
-        out per cycle."""
+        """Whether the next ``words`` words are there so early that from ``cycle`` on ``refill_words`` of them are
+        handed out per cycle."""
         last = min(self.word + words, self.stored) - 1
         if last < self.word:
             return True

@@ -151,12 +151,13 @@ class Client:
         yield
 
     def read(self, taken: int, address: int, beats: list):
-        """Process: makes the requests of a command taken in cycle ``taken``, for ``beats``: what :meth:`beat` is to know
-        of each."""
+        """Process: makes the requests of a command taken in cycle ``taken``, for ``beats``: what :meth:`beat` is to
+        know of each."""
         cycle, first = taken + 1, 0
         for burst in bursts(address, len(beats), self.config):
             cycle = yield from self.fits(cycle, burst)
-            self._channel.ask(self._index, _Burst(self, beats[first:first + burst], cycle + BURST_REQUEST, self._granted))
+            shown = _Burst(self, beats[first:first + burst], cycle + BURST_REQUEST, self._granted)
+            self._channel.ask(self._index, shown)
             granted = yield from self._granted.get(len(self._granted.cycles))
             cycle, first = granted + 1, first + burst
         self.free = cycle

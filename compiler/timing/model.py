@@ -71,8 +71,8 @@ def predict(config: EngineConfig, program: Sequence[bytes], requests: Sequence[R
     for name, operations_of, events in (("layers", layers, done.layers), ("loads", loads, done.loads),
                                         ("stores", stores, done.stores)):
         if len(events.cycles) < len(operations_of):
-            raise ValueError(f"program never ends: {len(events.cycles)} of {len(operations_of)} {name} do; check what its "
-                             "operations wait for, and whether the masks it keeps fit")
+            raise ValueError(f"program never ends: {len(events.cycles)} of {len(operations_of)} {name} do; check what "
+                             "its operations wait for, and whether the masks it keeps fit")
     quiet = max(client.last_beat for client in (dispatcher, masks, parameters, load)) + 1
     end = max(dispatcher.end, quiet, *(events.cycles[-1] for events in (done.layers, done.loads, done.stores)
                                                  if events.cycles))

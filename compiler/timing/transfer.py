@@ -52,7 +52,8 @@ class LoadUnit(Client):
             taken = max(visible, (yield from self._done.met(load)), ended + 1, self.free)
             self._queue.take(taken)
             touched = beat_memories(load.activation_address, load.beats, self.config)
-            yield from self.read(taken, load.memory_address, [*((one, False) for one in touched[:-1]), (touched[-1], True)])
+            beats = [(one, number == load.beats) for number, one in enumerate(touched, 1)]
+            yield from self.read(taken, load.memory_address, beats)
             ended = yield from self._ended.get(number)
 
     def beat(self, beat: tuple[int, bool], offered: int):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 
 from arch.config import MASK_WORD_BITS, EngineConfig
-from arch.descriptor import PARAMETER_BYTES, Opcode, PoolMode
+from arch.descriptor import PARAMETER_BYTES, PoolMode
 from compiler.timing.requests import Requests
 
 
@@ -17,8 +17,8 @@ def _ceil(value: int, unit: int) -> int:
 
 
 def memories(addresses: np.ndarray, size: int | np.ndarray, config: EngineConfig) -> np.ndarray:
-    """Which of the activation memories a run of ``size`` bytes, at most ``lanes``, at each of ``addresses`` touches: bit
-    2 b for the even words of bank b, bit 2 b + 1 for the odd ones (hw/activations.py)."""
+    """Which of the activation memories a run of ``size`` bytes, at most ``lanes``, at each of ``addresses`` touches:
+    bit 2 b for the even words of bank b, bit 2 b + 1 for the odd ones (hw/activations.py)."""
     words = config.activation_bytes // config.lanes
     first = addresses // config.lanes
     last = (addresses + size - 1) // config.lanes
@@ -52,8 +52,6 @@ class Layer(Operation):
     """A LAYER descriptor: passes, steps of the weight builder, steps of the post-processor."""
 
     requests: Requests
-
-    __getattr__ = Operation.__getattr__
 
     @cached_property
     def tile_sizes(self) -> list[int]:
@@ -188,19 +186,22 @@ class Layer(Operation):
 
     def pooled(self, column: int) -> list[list[int]]:
         """By pooled pixel and group, the memories that are read to update it."""
-        return self._pooled(column)[0]
+        return self._pooled[column][0]
 
     def pooled_writes(self, column: int) -> list[list[int]]:
         """Likewise, those that are written."""
-        return self._pooled(column)[1]
+        return self._pooled[column][1]
 
-    @cache
-    def _pooled(self, column: int) -> tuple[list[list[int]], list[list[int]]]:
-        channels, present = self._group_offsets(column)
+    @cached_property
+    def _pooled(self) -> list[list[list[list[int]]]]:
         pixel = np.arange(self.pool_height * self.pool_width)
-        addresses = self.output_address + pixel[:, None] * self.out_channels + channels
-        sizes = max(self.config.requantiser_lanes, 4), present
-        return tuple(memories(addresses, size, self.config).tolist() for size in sizes)
+        tables = []
+        for column in range(len(self.tile_channels)):
+            channels, present = self._group_offsets(column)
+            addresses = self.output_address + pixel[:, None] * self.out_channels + channels
+            sizes = max(self.config.requantiser_lanes, 4), present
+            tables.append([memories(addresses, size, self.config).tolist() for size in sizes])
+        return tables
 
     @cached_property
     def read_memories(self) -> int:
