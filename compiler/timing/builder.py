@@ -6,7 +6,7 @@ from arch import latency
 from arch.config import MAX_COATS, EngineConfig
 from arch.descriptor import Code
 from compiler.timing.decoder import LayerDecoder
-from compiler.timing.kernel import Events, Kernel, Queue, Signal
+from compiler.timing.kernel import Events, Kernel, Queue, RecentEvents, Signal
 from compiler.timing.masks import Aligner, MaskReader
 from compiler.timing.work import Layer
 
@@ -36,7 +36,9 @@ class WeightPath:
         self._walked = Events(kernel)
         self._signed = [Events(kernel) for _ in layers]
         #: By step: when symbols and signs meet.
-        self.met = Events(kernel)
+        self.met = RecentEvents(kernel)
+        #: By layer: the same of its last step.
+        self.last_met = Events(kernel)
         #: Notified when mask words come.
         self.written = reader.written
         #: For the second and later of a layer's first steps, how many advances it is behind the one before.
@@ -81,18 +83,16 @@ class WeightPath:
         advance = moved = 0  # the last advance that was looked at, and its cycle
         requests: dict[int, int] = {}  # advance to step
         first = taken = walked = 0
-        ends: list[int] = []
         for number, layer in enumerate(self._layers):
             # The table of the layer before has to be in use, or that of a second layer would replace it.
             free = 0
             if number >= 1:
                 free = taken + 2
             if number >= 2:
-                free = max(free, (yield from self.met.get(ends[-2])) + 1)
+                free = max(free, (yield from self.last_met.get(number - 2)) + 1)
             taken = max((yield from self._queues["build"].visible(number)), walked + 1 if number else 0, free)
             self._queues["build"].take(taken)
             last = first + layer.steps - 1
-            ends.append(last)
             walked = taken + 1
             if layer.code == Code.STORED:
                 self._walked.post(max(walked + 1, (yield from self.met.get(first - places)) + 1))
@@ -218,6 +218,7 @@ class _LayerBuild:
                     decoded = yield from self._pass(begin, groups, decoded, stop, decoder.plan.valid[number + work])
             first += layer.passes * groups
             number += layer.passes
+        self._path.last_met.post(self.meet)
         while not self._ended:
             yield from self._wait()
 
@@ -249,7 +250,7 @@ class _LayerBuild:
                     break
         self.passes += 1
         path.built.post(self.meet + latency.BUILT)
-        path.met.notify()
+        path.met.posted()
         return decoded
 
     def _decode(self, step: int):

@@ -106,6 +106,30 @@ class Events(Signal):
         return self.cycles[number] if number >= 0 else 0
 
 
+class RecentEvents(Events):
+    """Events of which only the latest are remembered: more than anyone looks back."""
+
+    __slots__ = ("_forgotten",)
+
+    _LENGTH = 1 << 13
+
+    def __init__(self, kernel: Kernel):
+        super().__init__(kernel)
+        self._forgotten = 0
+
+    def get(self, number: int):
+        while number >= self._forgotten + len(self.cycles):
+            yield self
+        return self.cycles[number - self._forgotten] if number >= 0 else 0
+
+    def posted(self):
+        """Events have been appended to ``cycles``."""
+        if len(self.cycles) > self._LENGTH:
+            self._forgotten += self._LENGTH // 2
+            del self.cycles[:self._LENGTH // 2]
+        self.notify()
+
+
 class Queue:
     """A stream queue of hw/queue.py: when entries are written, can be seen at the output, and are taken."""
 
