@@ -8,7 +8,8 @@ from arch.config import ANS_BITS, MASK_WORD_BITS, MAX_COATS, EngineConfig
 from arch.descriptor import Code, Error
 from hw.ans import AnsTable
 from hw.commands import DecodeCommand
-from hw.lane import SYMBOL_BITS, DecoderLane
+from hw.instance import emitted_instance
+from hw.lane import SYMBOL_BITS, DecoderLane, lane_ports, lane_value_bits
 
 __all__ = ["CoatDecoder", "connect_masks", "decode_step", "symbol_rows"]
 
@@ -79,6 +80,12 @@ class CoatDecoder(wiring.Component):
     an `ans` layer with symbols of more than 6 bits. Its table, if none is there, is ready ``AnsTable.build_cycles``
     after its command became the next one.
 
+    Parameters
+    ----------
+    emit : bool
+        Instantiate the separately emitted module ``topcoat_lane`` instead of elaborating every lane again: for Verilog,
+        where the lanes are one module.
+
     Members
     -------
     command : In(stream of DecodeCommand)
@@ -94,8 +101,9 @@ class CoatDecoder(wiring.Component):
         In the cycle before, a step waited for mask words and fewer than ``refill_words`` were available.
     """
 
-    def __init__(self, config: EngineConfig):
+    def __init__(self, config: EngineConfig, *, emit: bool = False):
         self._config = config
+        self._emit = emit
         taken = range(config.refill_words + 1)
         super().__init__({
             #: The next layer's code.
@@ -132,11 +140,10 @@ class CoatDecoder(wiring.Component):
         m = Module()
         config = self._config
         lanes = range(config.decoder_lanes)
-        value_bits = max(MAX_COATS, config.weight_bits)
 
         # The layer.
         code, coats = Signal(Code), Signal(range(MAX_COATS + 1))
-        length, mask = Signal(range(max(SYMBOL_BITS, ANS_BITS) + 1)), Signal(value_bits)
+        length, mask = Signal(range(max(SYMBOL_BITS, ANS_BITS) + 1)), Signal(lane_value_bits(config))
         running, ending, start = Signal(), Signal(), Signal()
         command = self.command.payload
         used = Cat(command.run_bytes > lane % config.lanes for lane in lanes)
@@ -204,7 +211,8 @@ class CoatDecoder(wiring.Component):
         ready, exhausted, bad = (Signal(config.decoder_lanes, name=name) for name in ("ready", "exhausted", "bad"))
         rows = self.rows
         for number in lanes:
-            m.submodules[f"lane_{number}"] = lane = DecoderLane(value_bits)
+            lane = lane_ports(config).create(path=(f"lane_{number}",)) if self._emit else DecoderLane(config)
+            m.submodules[f"lane_{number}"] = emitted_instance("topcoat_lane", lane) if self._emit else lane
             rank = ranks[number][:-1]
             m.d.comb += [
                 lane.length.eq(length),
@@ -259,7 +267,9 @@ class CoatDecoder(wiring.Component):
 
         # Errors, one cycle behind the step: they need not be fast.
         fired, used_virtual = Signal(), Signal(config.decoder_lanes)
-        m.d.sync += [fired.eq(fire), used_virtual.eq(exhausted), self.error.eq(Error.NONE)]
+        m.d.sync += [fired.eq(fire), self.error.eq(Error.NONE)]
+        with m.If(fire):
+            m.d.sync += used_virtual.eq(exhausted)
         with m.If(fired & used_virtual.any()):
             m.d.sync += self.error.eq(Error.MASK_EXHAUSTED)
         with m.Elif(fired & (code == Code.RAW) & bad.any()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from pathlib import Path
 
 from amaranth.back import verilog
@@ -17,11 +16,15 @@ from arch.counters import COUNTERS
 from hw.accelerator import Accelerator
 from hw.column import Column
 from hw.engine import Engine
+from hw.lane import DecoderLane
+from hw.verilog_text import tidy
 
-__all__ = ["ACCELERATOR_MODULE", "COLUMN_MODULE", "ENGINE_MODULE", "accelerator_verilog", "engine_verilog", "write"]
+__all__ = ["ACCELERATOR_MODULE", "COLUMN_MODULE", "ENGINE_MODULE", "LANE_MODULE", "accelerator_verilog",
+           "engine_verilog", "write"]
 
 ENGINE_MODULE = "topcoat_engine"
 COLUMN_MODULE = "topcoat_column"
+LANE_MODULE = "topcoat_lane"
 ACCELERATOR_MODULE = "topcoat_accelerator"
 
 _GROUPS = {
@@ -54,45 +57,41 @@ def _ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]
             for path, member, value in component.signature.flatten(component)}
 
 
-_ZEROED_MEMORY = re.compile(r"  initial begin\n((?:    (\w+)\[\d+\] = \d+'h0+;\n)+)  end\n")
-"""A memory whose words all start at zero, as Yosys writes it: a statement per word."""
-
-
-def _zero_by_loop(match: re.Match) -> str:
-    """The same as a loop: the activation memory alone would be two fifths of the text."""
-    words, memory = match[1].splitlines(), match[2]
-    value = words[0].split(" = ")[1]
-    return (f"  integer {memory}_index;\n  initial\n    for ({memory}_index = 0; {memory}_index < {len(words)}; "
-            f"{memory}_index = {memory}_index + 1)\n      {memory}[{memory}_index] = {value}\n")
-
-
 def _convert(component: wiring.Component, name: str):
     """(Verilog text, Amaranth's map from signals to paths)."""
     text, names = verilog.convert_fragment(Fragment.get(component, None), _ports(component), name, emit_src=False,
                                            strip_internal_attrs=True)
-    return _ZEROED_MEMORY.sub(_zero_by_loop, text), names
+    return tidy(text), names
+
+
+@functools.cache
+def _parts(config: EngineConfig) -> str:
+    """The modules of which every engine has several instances."""
+    column, _ = _convert(Column(config), COLUMN_MODULE)
+    lane, _ = _convert(DecoderLane(config), LANE_MODULE)
+    return f"{column}\n{lane}"
 
 
 @functools.cache
 def engine_verilog(config: EngineConfig) -> str:
-    """The whole engine as one text: module ``topcoat_engine`` and its column ``topcoat_column``.
+    """The whole engine as one text: module ``topcoat_engine``, its column ``topcoat_column`` and its decoder's lane
+    ``topcoat_lane``.
 
     The same configuration always gives the same text.
     """
-    column, _ = _convert(Column(config), COLUMN_MODULE)
     engine, _ = _convert(Engine(config, emit=True), ENGINE_MODULE)
-    return f"{column}\n{engine}"
+    return f"{_parts(config)}\n{engine}"
 
 
 @functools.cache
 def accelerator_verilog(config: EngineConfig) -> str:
-    """Engine, AXI4 bridge and registers as one text: module ``topcoat_accelerator`` and its column ``topcoat_column``.
+    """Engine, AXI4 bridge and registers as one text: module ``topcoat_accelerator`` and the two of
+    :func:`engine_verilog` that it has several instances of.
 
     The same configuration always gives the same text.
     """
-    column, _ = _convert(Column(config), COLUMN_MODULE)
     accelerator, _ = _convert(Accelerator(config, emit=True), ACCELERATOR_MODULE)
-    return f"{column}\n{accelerator}"
+    return f"{_parts(config)}\n{accelerator}"
 
 
 def _describe(port: str) -> str:
@@ -113,14 +112,15 @@ def _port_table(config: EngineConfig, ports: dict) -> str:
 def write(config: EngineConfig, folder: Path) -> list[Path]:
     """Write ``topcoat_engine.v``, ``name_map.json`` and ``ports.md`` into ``folder``; returns their paths.
 
-    The name map gives, for each of the two modules, every Verilog hierarchical name of an Amaranth signal, and its
+    The name map gives, for each of the three modules, every Verilog hierarchical name of an Amaranth signal, and its
     width in bits.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     texts, names = [], {}
     engine = Engine(config, emit=True)
-    for module, component in (COLUMN_MODULE, Column(config)), (ENGINE_MODULE, engine):
+    for module, component in ((COLUMN_MODULE, Column(config)), (LANE_MODULE, DecoderLane(config)),
+                              (ENGINE_MODULE, engine)):
         text, signals = _convert(component, module)
         texts.append(text)
         names[module] = {".".join(path[1:]): {"signal": signal.name, "bits": len(signal)}

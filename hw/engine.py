@@ -89,7 +89,7 @@ class Engine(wiring.Component):
 
         m.submodules.dispatcher = dispatcher = Dispatcher(config)
         m.submodules.masks = masks = MaskBuffer(config)
-        m.submodules.decoder = decoder = CoatDecoder(config)
+        m.submodules.decoder = decoder = CoatDecoder(config, emit=self._emit)
         m.submodules.builder = builder = WeightBuilder(config)
         m.submodules.array = array = Array(config, emit=self._emit)
         m.submodules.sequencer = sequencer = PassSequencer(config)

@@ -5,13 +5,58 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from arch.config import ANS_BITS, MASK_WORD_BITS, MAX_COATS
+from arch.config import ANS_BITS, MASK_WORD_BITS, MAX_COATS, EngineConfig
 from hw.ans import BANKS, ENTRIES, ans_entry, table_write
 
-__all__ = ["DecoderLane", "SYMBOL_BITS"]
+__all__ = ["DecoderLane", "SYMBOL_BITS", "lane_ports", "lane_value_bits"]
 
 SYMBOL_BITS = 8
 """Width of a symbol on its way to the weight builder."""
+
+
+def lane_value_bits(config: EngineConfig) -> int:
+    """Bits of the longest symbol that is not `ans`."""
+    return max(MAX_COATS, config.weight_bits)
+
+
+def lane_ports(config: EngineConfig) -> wiring.Signature:
+    """Ports of a :class:`DecoderLane`."""
+    return wiring.Signature({
+        #: Bits of the longest symbol.
+        "length": In(range(max(SYMBOL_BITS, ANS_BITS) + 1)),
+        #: As many ones; not for `ans`.
+        "mask": In(lane_value_bits(config)),
+        #: Symbols are `ans`.
+        "ans": In(1),
+        #: Which table is the layer's.
+        "bank": In(range(BANKS)),
+        #: Entries of the tables.
+        "table": In(table_write()),
+        #: Symbols are unary.
+        "unary": In(1),
+        #: Symbols are signed.
+        "stored": In(1),
+        #: Forget everything: a layer starts.
+        "clear": In(1),
+        #: Remember the state.
+        "save": In(1),
+        #: Return to it.
+        "restore": In(1),
+        #: A word arrives.
+        "arrive": In(1),
+        "word": In(MASK_WORD_BITS),
+        "word_virtual": In(1),
+        #: Consume the symbol.
+        "fire": In(1),
+        #: The bits of the longest symbol are here.
+        "ready": Out(1),
+        #: The symbol, sign-extended if stored.
+        "symbol": Out(SYMBOL_BITS),
+        #: The symbol has bits of a virtual word.
+        "exhausted": Out(1),
+        #: ``fire`` uses up the current word.
+        "crossed": Out(1),
+    })
 
 
 def _trailing_ones(bits: Value) -> Value:
@@ -34,46 +79,15 @@ class DecoderLane(wiring.Component):
     first word to come after ``clear`` gives the first state.
 
     Latency: none; a word that arrives is seen in the following cycle.
+
+    Members
+    -------
+    See the comments in :func:`lane_ports`.
     """
 
-    def __init__(self, value_bits: int):
-        self._value_bits = value_bits
-        super().__init__({
-            #: Bits of the longest symbol.
-            "length": In(range(max(SYMBOL_BITS, ANS_BITS) + 1)),
-            #: As many ones; not for `ans`.
-            "mask": In(value_bits),
-            #: Symbols are `ans`.
-            "ans": In(1),
-            #: Which table is the layer's.
-            "bank": In(range(BANKS)),
-            #: Entries of the tables.
-            "table": In(table_write()),
-            #: Symbols are unary.
-            "unary": In(1),
-            #: Symbols are signed.
-            "stored": In(1),
-            #: Forget everything: a layer starts.
-            "clear": In(1),
-            #: Remember the state.
-            "save": In(1),
-            #: Return to it.
-            "restore": In(1),
-            #: A word arrives.
-            "arrive": In(1),
-            "word": In(MASK_WORD_BITS),
-            "word_virtual": In(1),
-            #: Consume the symbol.
-            "fire": In(1),
-            #: The bits of the longest symbol are here.
-            "ready": Out(1),
-            #: The symbol, sign-extended if stored.
-            "symbol": Out(SYMBOL_BITS),
-            #: The symbol has bits of a virtual word.
-            "exhausted": Out(1),
-            #: ``fire`` uses up the current word.
-            "crossed": Out(1),
-        })
+    def __init__(self, config: EngineConfig):
+        self._value_bits = lane_value_bits(config)
+        super().__init__(lane_ports(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -112,7 +126,7 @@ class DecoderLane(wiring.Component):
             store.addr.eq(self.table.address),
             store.data.eq(self.table.entry),
             # The base has zeros where bits follow.
-            next_entry.eq(entry.base | window & Cat(entry.bits > bit for bit in range(ANS_BITS))),
+            next_entry.eq(entry.base | window & ~(Const((1 << ANS_BITS) - 1) << entry.bits)),
             # What is read is known early, whether it is read is known late.
             read_entry.eq(Mux(self.restore, saved["entry"], Mux(opened, next_entry, now["following"]))),
             fetch.addr.eq(Cat(read_entry, self.bank)),

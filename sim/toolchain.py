@@ -59,7 +59,7 @@ def find_toolchain() -> Toolchain:
     identity = hashlib.sha256("\n".join((version, compiler, cc1)).encode()).hexdigest()
     variables = ("CXX=g++", "LINK=g++", "AR=ar", "PERL=perl", f"PYTHON3={sys.executable}",
                  "CFG_CXXFLAGS_PCH_I=-include", "CFG_CXXFLAGS_STD=-std=gnu++17", "CFG_LDLIBS_THREADS=-lpthread",
-                 "OPT_FAST=-O3 -march=native", "OPT_GLOBAL=-O2 -march=native")
+                 "OPT_FAST=-O2 -march=native", "OPT_GLOBAL=-O2 -march=native")
     return Toolchain(verilator, environment, variables, identity)
 
 

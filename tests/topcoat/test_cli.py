@@ -188,9 +188,10 @@ def test_demo_and_comparison(tmp_path, capsys):
 def test_verilog_is_complete(tmp_path, capsys):
     assert main(["verilog", "--preset", "tiny", "-o", str(tmp_path)]) == 0
     text = (tmp_path / "topcoat_engine.v").read_text()
-    assert text.count("module topcoat_column(") == 1 and text.count("module topcoat_engine(") == 1
+    modules = {"topcoat_column", "topcoat_lane", "topcoat_engine"}
+    assert all(text.count(f"module {module}(") == 1 for module in modules)
     names = json.loads((tmp_path / "name_map.json").read_text())
-    assert set(names["modules"]) == {"topcoat_column", "topcoat_engine"}
+    assert set(names["modules"]) == modules
     table = (tmp_path / "ports.md").read_text()
     for port in ("memory__read_request__payload", "done", "error_position", "counters__useful_macs"):
         assert f"| {port} |" in table
