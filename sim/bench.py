@@ -23,6 +23,7 @@ from golden.integer import images_from_uint8
 from golden.photograph import photographs
 from hw.array import Array
 from hw.column import Column
+from hw.verilog_text import tidy
 from sim.build import verilate
 from sim.harness import FOLDER
 from sim.native import NativeBackend
@@ -44,7 +45,8 @@ class ArrayBench(wiring.Component):
     """An array fed by a linear feedback generator.
 
     Operation: activations and weight rows change every cycle. Rows go to the slot after the one in use, group by group;
-    behind the last group that slot is used. Beats go to partial sums in rotation. All sums are drained into ``digest``, so nothing can be optimised away.
+    behind the last group that slot is used. Beats go to partial sums in rotation. All sums are drained into ``digest``,
+    so nothing can be optimised away.
 
     Members
     -------
@@ -134,8 +136,8 @@ def bench_array(config: EngineConfig, cycles: int | None = None, cache: Path | N
     if cycles < 1:
         raise ValueError(f"cycles must be at least 1, not {cycles!r}")
     options = dict(emit_src=False, strip_internal_attrs=True)
-    text = "\n".join((verilog.convert(Column(config), name="topcoat_column", **options),
-                      verilog.convert(ArrayBench(config), name=TOP, **options)))
+    text = tidy("\n".join((verilog.convert(Column(config), name="topcoat_column", **options),
+                           verilog.convert(ArrayBench(config), name=TOP, **options))))
     toolchain = find_toolchain()
     model = verilate({"array.v": text}, [FOLDER / "bench.cpp"], top=TOP, toolchain=toolchain, cache=cache)
     run = subprocess.run([str(model), str(cycles)], capture_output=True, text=True, check=True)
