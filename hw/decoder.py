@@ -207,8 +207,50 @@ class CoatDecoder(wiring.Component):
         with m.If(self.restore | self.finish):
             m.d.sync += asking.eq(0)
 
+        # Which words of a lane are there and which of them are virtual, and whether its first one has come: of all lanes
+        # together, which a simulator handles as a few wide words. ``used_virtual`` is about the last step.
+        def of_lanes(*names):
+            return (Signal(config.decoder_lanes, name=name) for name in names)
+
+        current_valid, current_virtual, following_valid, following_virtual = of_lanes(
+            "current_valid", "current_virtual", "following_valid", "following_virtual")
+        saved_current_virtual, saved_following_virtual = of_lanes("saved_current_virtual", "saved_following_virtual")
+        opened, opened_virtual, used_virtual = of_lanes("opened", "opened_virtual", "used_virtual")
+        ready, move, opening = of_lanes("ready", "move", "opening")
+        fits, crosses, overlaps, has_bits, bad = of_lanes("fits", "crosses", "overlaps", "has_bits", "bad")
+        virtual = Signal(config.decoder_lanes)
+        m.d.comb += [
+            ready.eq(~takes_part | current_valid & (following_valid | fits)),
+            crossed.eq(Mux(fire, takes_part & crosses, 0)),
+            move.eq(following_valid & (crossed | ~current_valid)),
+            opening.eq(following_valid & ~opened),
+        ]
+        m.d.sync += [
+            current_valid.eq(current_valid & ~crossed | following_valid),
+            following_valid.eq(served | following_valid & ~move),
+            current_virtual.eq(current_virtual & ~move | following_virtual & move),
+            opened.eq(opened | opening),
+            opened_virtual.eq(opened_virtual & ~opening | following_virtual & opening),
+        ]
+        with m.If(asking.any()):
+            m.d.sync += following_virtual.eq(following_virtual & ~served | virtual & served)
+        with m.If(fire):
+            m.d.sync += used_virtual.eq(
+                takes_part & (current_virtual & (opened_virtual | has_bits) | following_virtual & overlaps))
+        with m.If(start):
+            m.d.sync += [current_valid.eq(0), following_valid.eq(0), opened.eq(0)]
+        # Nothing is asked for when the state is saved, so both words are there.
+        with m.If(self.save):
+            m.d.sync += [saved_current_virtual.eq(current_virtual), saved_following_virtual.eq(following_virtual)]
+        with m.If(self.restore):
+            m.d.sync += [
+                current_virtual.eq(saved_current_virtual),
+                following_virtual.eq(saved_following_virtual),
+                current_valid.eq(~0),
+                following_valid.eq(~0),
+            ]
+
         # Lanes.
-        ready, exhausted, bad = (Signal(config.decoder_lanes, name=name) for name in ("ready", "exhausted", "bad"))
         rows = self.rows
         for number in lanes:
             lane = lane_ports(config).create(path=(f"lane_{number}",)) if self._emit else DecoderLane(config)
@@ -222,16 +264,20 @@ class CoatDecoder(wiring.Component):
                 lane.table.eq(table.write),
                 lane.unary.eq(code == Code.UNARY),
                 lane.stored.eq(code == Code.STORED),
-                lane.clear.eq(start),
                 lane.save.eq(self.save),
                 lane.restore.eq(self.restore),
                 lane.arrive.eq(served[number]),
                 lane.word.eq(self.words.as_value().word_select(rank, MASK_WORD_BITS)),
-                lane.word_virtual.eq(self.past_end.bit_select(rank, 1)),
-                lane.fire.eq(fire & takes_part[number]),
-                ready[number].eq(lane.ready | ~takes_part[number]),
-                crossed[number].eq(lane.crossed),
-                exhausted[number].eq(lane.exhausted & takes_part[number]),
+                virtual[number].eq(self.past_end.bit_select(rank, 1)),
+                lane.move.eq(move[number]),
+                lane.opening.eq(opening[number]),
+                lane.opened.eq(opened[number]),
+                lane.fire.eq(fire),
+                lane.takes_part.eq(takes_part[number]),
+                fits[number].eq(lane.fits),
+                has_bits[number].eq(lane.has_bits),
+                crosses[number].eq(lane.crosses),
+                overlaps[number].eq(lane.overlaps),
                 bad[number].eq(rows.payload.symbols[number] > coats),
             ]
             with m.If(fire):
@@ -266,10 +312,8 @@ class CoatDecoder(wiring.Component):
             m.d.sync += ending.eq(0)
 
         # Errors, one cycle behind the step: they need not be fast.
-        fired, used_virtual = Signal(), Signal(config.decoder_lanes)
+        fired = Signal()
         m.d.sync += [fired.eq(fire), self.error.eq(Error.NONE)]
-        with m.If(fire):
-            m.d.sync += used_virtual.eq(exhausted)
         with m.If(fired & used_virtual.any()):
             m.d.sync += self.error.eq(Error.MASK_EXHAUSTED)
         with m.Elif(fired & (code == Code.RAW) & bad.any()):

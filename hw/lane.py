@@ -36,26 +36,32 @@ def lane_ports(config: EngineConfig) -> wiring.Signature:
         "unary": In(1),
         #: Symbols are signed.
         "stored": In(1),
-        #: Forget everything: a layer starts.
-        "clear": In(1),
-        #: Remember the state.
+        #: Remember the words and the position.
         "save": In(1),
-        #: Return to it.
+        #: Return to them.
         "restore": In(1),
-        #: A word arrives.
+        #: The next word comes.
         "arrive": In(1),
         "word": In(MASK_WORD_BITS),
-        "word_virtual": In(1),
-        #: Consume the symbol.
+        #: The next word becomes the current one.
+        "move": In(1),
+        #: The first word is here: take the first state of `ans` from it, or begin at its first bit.
+        "opening": In(1),
+        #: That has been done.
+        "opened": In(1),
+        #: A step is decoded, in which the lane takes part: consume the symbol.
         "fire": In(1),
-        #: The bits of the longest symbol are here.
-        "ready": Out(1),
+        "takes_part": In(1),
+        #: The bits of the longest symbol are all in the current word.
+        "fits": Out(1),
         #: The symbol, sign-extended if stored.
         "symbol": Out(SYMBOL_BITS),
-        #: The symbol has bits of a virtual word.
-        "exhausted": Out(1),
-        #: ``fire`` uses up the current word.
-        "crossed": Out(1),
+        #: The symbol has bits of its own: one of `ans` may have none.
+        "has_bits": Out(1),
+        #: It ends with the current word or behind it.
+        "crosses": Out(1),
+        #: It has bits of the next word.
+        "overlaps": Out(1),
     })
 
 
@@ -69,14 +75,14 @@ def _trailing_ones(bits: Value) -> Value:
 
 
 class DecoderLane(wiring.Component):
-    """One lane: two words of its bit stream and the symbol at its position.
+    """Data path of one lane: two words of its bit stream and the symbol at its position.
 
-    Operation: ``symbol`` is the symbol at the position, which ``fire`` moves past it. Words arrive in the next word and
-    move on when the current one is used up. ``crossed`` asks for another word.
+    Operation: ``symbol`` is the symbol at the position, which ``fire`` moves past it. Which words are valid, and which
+    are real, the :class:`~hw.decoder.CoatDecoder` keeps for all lanes together.
 
     For `ans` the symbol, the number of bits that follow it and the next state without them come straight from the
-    output of the table's memory, where the entry of the lane's state waits; ``fire`` reads that of the next one. The
-    first word to come after ``clear`` gives the first state.
+    output of the table's memory, where the entry of the lane's state waits; ``fire`` reads that of the next one, and
+    ``opening`` that of the first one.
 
     Latency: none; a word that arrives is seen in the following cycle.
 
@@ -93,18 +99,12 @@ class DecoderLane(wiring.Component):
         m = Module()
         state = data.StructLayout({
             "current": MASK_WORD_BITS,
-            "current_virtual": 1,
             "following": MASK_WORD_BITS,
-            "following_virtual": 1,
             "position": range(MASK_WORD_BITS),
             "entry": ANS_BITS,  # the state of `ans`
         })
         now, saved = ({name: Signal(field.shape, name=f"{prefix}{name}") for name, field in state}
                       for prefix in ("", "saved_"))
-        current_valid, following_valid = Signal(), Signal()
-
-        opened, opening = Signal(), Signal()  # the first word has come, comes
-        opened_virtual = Signal()
 
         window_bits = max(self._value_bits, ANS_BITS)
         window, masked = Signal(window_bits), Signal(self._value_bits)
@@ -128,9 +128,9 @@ class DecoderLane(wiring.Component):
             # The base has zeros where bits follow.
             next_entry.eq(entry.base | window & ~(Const((1 << ANS_BITS) - 1) << entry.bits)),
             # What is read is known early, whether it is read is known late.
-            read_entry.eq(Mux(self.restore, saved["entry"], Mux(opened, next_entry, now["following"]))),
+            read_entry.eq(Mux(self.restore, saved["entry"], Mux(self.opened, next_entry, now["following"]))),
             fetch.addr.eq(Cat(read_entry, self.bank)),
-            fetch.en.eq(self.ans & (self.fire | self.restore | opening)),
+            fetch.en.eq(self.ans & (self.fire & self.takes_part | self.restore | self.opening)),
         ]
         with m.If(fetch.en):
             m.d.sync += now["entry"].eq(read_entry)
@@ -143,42 +143,23 @@ class DecoderLane(wiring.Component):
                 self.unary, ones, masked | Mux(negative, ~self.mask.as_signed(), 0)))),
             consumed.eq(Mux(self.ans, entry.bits, Mux(self.unary, ones + (ones != self.length), self.length))),
             end.eq(now["position"] + consumed),
-            self.ready.eq(current_valid & (following_valid | (now["position"] + self.length <= MASK_WORD_BITS))),
-            # A symbol of no bits is exhausted if its state is.
-            self.exhausted.eq(now["current_virtual"] & (opened_virtual | ~self.ans | (entry.bits != 0))
-                              | now["following_virtual"] & (end > MASK_WORD_BITS)),
-            self.crossed.eq(self.fire & end[-1]),
+            self.fits.eq(now["position"] + self.length <= MASK_WORD_BITS),
+            self.has_bits.eq(~self.ans | (entry.bits != 0)),
+            self.crosses.eq(end[-1]),
+            self.overlaps.eq(end > MASK_WORD_BITS),
         ]
 
-        move = Signal()
-        m.d.comb += [
-            move.eq(following_valid & (self.crossed | ~current_valid)),
-            opening.eq(following_valid & ~opened),
-        ]
-        m.d.sync += [
-            current_valid.eq(current_valid & ~self.crossed | following_valid),
-            following_valid.eq(self.arrive | following_valid & ~move),
-        ]
         with m.If(self.fire):
-            m.d.sync += now["position"].eq(end)
-        with m.If(move):
-            m.d.sync += [now["current"].eq(now["following"]), now["current_virtual"].eq(now["following_virtual"])]
+            with m.If(self.takes_part):
+                m.d.sync += now["position"].eq(end)
+        with m.If(self.opening):
+            m.d.sync += now["position"].eq(Mux(self.ans, ANS_BITS, 0))
+        with m.If(self.move):
+            m.d.sync += now["current"].eq(now["following"])
         with m.If(self.arrive):
-            m.d.sync += [now["following"].eq(self.word), now["following_virtual"].eq(self.word_virtual)]
-
-        with m.If(opening):
-            m.d.sync += [
-                opened.eq(1),
-                opened_virtual.eq(now["following_virtual"]),
-                now["position"].eq(Mux(self.ans, ANS_BITS, 0)),
-            ]
-
-        with m.If(self.clear):
-            m.d.sync += [current_valid.eq(0), following_valid.eq(0), opened.eq(0)]
-        # Nothing is asked for when the state is saved, so both words are there.
+            m.d.sync += now["following"].eq(self.word)
         with m.If(self.save):
             m.d.sync += [saved[name].eq(now[name]) for name in now]
         with m.If(self.restore):
             m.d.sync += [now[name].eq(saved[name]) for name in now]
-            m.d.sync += [current_valid.eq(1), following_valid.eq(1)]
         return m
