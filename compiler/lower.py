@@ -19,11 +19,8 @@ from compiler.masks import MaskStream, mask_streams
 from compiler.placement import LayerStep, LoadStep, Step, StoreStep
 from compiler.planning import Planner
 from compiler.program import LayerPlan, Operation, Program, Transfer
-from compiler.ring import Span
 from compiler.schedule import Tiling
 from compiler.sizes import MaskSize
-from compiler.timing import predict
-from golden.topology import IMAGE
 
 if TYPE_CHECKING:  # importing it would load torch, which the compiler does not need
     from golden.integer import IntegerLayer, IntegerNetwork
@@ -110,19 +107,7 @@ def _with_early_stores(steps: tuple[Step, ...], layers: tuple[Geometry, ...], co
     return [steps[index] for index in sorted(range(len(steps)), key=places.__getitem__)]
 
 
-def _windows(geometry: Geometry, step: LayerStep) -> Span:
-    """Input rows of a strip in the activation memory."""
-    return step.input_address, (step.strip.input_last - step.strip.input_first) * geometry.row_bytes
-
-
-def _residual(geometry: Geometry, step: LayerStep) -> Span | None:
-    """Residual rows of a strip in the activation memory."""
-    if step.residual_address is None:
-        return None
-    return step.residual_address, (step.strip.map_last - step.strip.map_first) * math.prod(geometry.map_shape[1:])
-
-
-def _waits(run: list[tuple[Step, int]], layers: tuple[Geometry, ...], parts: dict[LayerStep, Geometry], regions: Regions,
+def _waits(run: list[tuple[Step, int]], parts: dict[LayerStep, Geometry], regions: Regions,
            config: EngineConfig, memory_bytes: int) -> list[dict[str, int]]:
     """What every step waits for."""
     hazards = Hazards(config, memory_bytes)
@@ -176,7 +161,7 @@ def compile_network(network: IntegerNetwork, config: EngineConfig, *, batch: int
     regions = Regions(image, network, layers, streams, steps, config, batch)
     parts = {step: layers[step.layer].cut(step.strip, step.packed) for step in steps if isinstance(step, LayerStep)}
     run = [(step, number) for number in range(batch) for step in steps]
-    waits = _waits(run, layers, parts, regions, config, image.size)
+    waits = _waits(run, parts, regions, config, image.size)
     tilings = _tilings(run, parts, streams, waits, config)
 
     beat = config.bus_bytes
@@ -219,15 +204,12 @@ def compile_network(network: IntegerNetwork, config: EngineConfig, *, batch: int
             raise CompileError(f"layer {part.name}: {error}: use a smaller layer") from error
     program.append(descriptor.pack(opcode=Opcode.END))
     image.place(regions.program, b"".join(program))
-    prediction = predict(config, program, [streams[operation.layer].requests for operation in operations],
-                         address=regions.program)
-
     return Program(
         config=config, batch=batch, image=image.build(), program_address=regions.program, input_address=regions.input,
         input_bytes=batch * regions.input_bytes, input_shape=layers[0].input_shape, output_address=regions.output,
         output_bytes=batch * regions.output_bytes, layers=_plans(layers, streams, operations, transfers, batch),
         operations=tuple(operations), transfers=tuple(transfers), descriptors=regions.descriptors,
-        predicted_cycles=prediction.cycles)
+        requests=tuple(streams[operation.layer].requests for operation in operations))
 
 
 def _plans(layers: tuple[Geometry, ...], streams: list[MaskStream], operations: list[Operation],

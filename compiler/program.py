@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from arch import descriptor
 from arch.config import EngineConfig
+from compiler.timing import IDEAL, Memory, Prediction, predict
+from compiler.timing.requests import Requests
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPlan:
@@ -101,13 +105,25 @@ class Program:
     transfers: tuple[Transfer, ...]
     #: Number of descriptors.
     descriptors: int
-    #: Cycles from start to done under an ideal memory, on an engine that was just reset.
-    predicted_cycles: int
+    #: What the decoder lanes ask of each operation's mask stream.
+    requests: tuple[Requests, ...]
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of a run."""
         return self.batch * sum(layer.macs for layer in self.layers)
+
+    def predict(self, memory: Memory = IDEAL) -> Prediction:
+        """Cycles of a run with ``memory`` behind an engine that was just reset."""
+        end = self.program_address + self.descriptors * descriptor.BYTES
+        program = [self.image[first:first + descriptor.BYTES]
+                   for first in range(self.program_address, end, descriptor.BYTES)]
+        return predict(self.config, program, self.requests, memory, address=self.program_address)
+
+    @cached_property
+    def predicted_cycles(self) -> int:
+        """Cycles from start to done with an ideal memory."""
+        return self.predict().cycles
 
     @property
     def predicted_utilisation(self) -> float:
@@ -123,7 +139,8 @@ class Program:
         return dict(moved)
 
     def pack_input(self, images: np.ndarray) -> bytes:
-        """Content of the input region for int8 ``images`` (batch, height, width, channels). Raises ValueError for others."""
+        """Content of the input region for int8 ``images`` (batch, height, width, channels). Raises ValueError for
+        others."""
         shape = (self.batch, *self.input_shape)
         if images.dtype != np.int8 or images.shape != shape:
             raise ValueError(f"images must be int8 of shape {shape}, not {images.dtype} {images.shape}")

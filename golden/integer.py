@@ -86,11 +86,11 @@ class IntegerLayer:
     def __post_init__(self):
         self._check_fields()
         self._check_symbols()
-        for field, dtype, bits in (("multiplier", np.int32, MULTIPLIER_BITS), ("bias", np.int64, SUM_BITS)):
-            array, shape = getattr(self, field), (self.layer.out_channels,)
-            self._require(array.dtype == dtype and array.shape == shape, field,
+        for name, dtype, bits in (("multiplier", np.int32, MULTIPLIER_BITS), ("bias", np.int64, SUM_BITS)):
+            array, shape = getattr(self, name), (self.layer.out_channels,)
+            self._require(array.dtype == dtype and array.shape == shape, name,
                           f"{np.dtype(dtype)} of shape {shape}", f"{array.dtype} of shape {array.shape}")
-            self._require_range(array, *signed_range(bits), field)
+            self._require_range(array, *signed_range(bits), name)
 
     def _require(self, condition: bool, field: str, expected: str, value):
         if not condition:
@@ -106,9 +106,9 @@ class IntegerLayer:
         average = pool is not None and pool.kind == "average"
         limits = {"residual_multiplier": multipliers, "shift": (0, MAX_SHIFT), "pool_multiplier": multipliers,
                   "pool_shift": (1, MAX_SHIFT) if average else (0, 0)}
-        for field, (low, high) in limits.items():
-            value = getattr(self, field)
-            self._require(type(value) is int and low <= value <= high, field, f"an integer in {low}..{high}",
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            self._require(type(value) is int and low <= value <= high, name, f"an integer in {low}..{high}",
                           repr(value))
         self._require(self.low in (-128, 0), "low", "-128 or 0", repr(self.low))
         for field in ("offset_input", "offset_output"):

@@ -26,9 +26,12 @@ def photographs(shape: tuple[int, int, int], count: int) -> np.ndarray:
     """``count`` views of the photograph, each of ``shape`` (1 or 3 channels, height, width): uint8 (count, c, h, w).
 
     The first view is the largest centred crop. The others are crops of half to all of its size, and every second one is
-    mirrored. View i is the same whatever ``count`` is. Raises ValueError for another number of channels.
+    mirrored. View i is the same whatever ``count`` is. Raises ValueError for another number of
+    channels, or a count below 1.
     """
     channels, height, width = shape
+    if count < 1:
+        raise ValueError(f"images must be at least 1, not {count}")
     if channels not in _MODES:
         raise ValueError(f"a photograph has 1 or 3 channels, not {channels}")
     path = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)

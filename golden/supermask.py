@@ -55,6 +55,8 @@ def schedule_densities(schedule: str, first: float, coats: int) -> tuple[float, 
     """
     if not 1 <= coats <= MAX_COATS:
         raise ValueError(f"coats must be in 1..{MAX_COATS}, not {coats!r}")
+    if not 0 < first <= 1:
+        raise ValueError(f"density must be above 0 and at most 1, not {first!r}")
     if schedule == "released":
         if (first, coats) != (RELEASED_DENSITIES[0], len(RELEASED_DENSITIES)):
             raise ValueError(f"schedule released has {len(RELEASED_DENSITIES)} coats at density "

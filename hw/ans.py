@@ -8,14 +8,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.config import ANS_BITS, ANS_OFFSETS, ANS_STEP, MAX_COATS
+from arch.depths import ANS_BANKS
 
-__all__ = ["AnsTable", "BANKS", "ENTRIES", "ans_entry", "table_write"]
+__all__ = ["AnsTable", "ENTRIES", "ans_entry", "table_write"]
 
 ENTRIES = 1 << ANS_BITS
 """States, each an entry of a decoding table."""
-
-BANKS = 2
-"""Tables that a lane holds: one in use, the other for the next layer."""
 
 
 def ans_entry() -> data.StructLayout:
@@ -26,7 +24,7 @@ def ans_entry() -> data.StructLayout:
 
 def table_write() -> data.StructLayout:
     """An entry on its way into every lane's memory; the bank is the top bit of the address."""
-    return data.StructLayout({"valid": 1, "address": range(BANKS * ENTRIES), "entry": ans_entry()})
+    return data.StructLayout({"valid": 1, "address": range(ANS_BANKS * ENTRIES), "entry": ans_entry()})
 
 
 class AnsTable(wiring.Component):
@@ -62,9 +60,9 @@ class AnsTable(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         key = Cat(self.frequencies.as_value(), self.offset)
-        held = [Signal(len(key), name=f"held_{bank}") for bank in range(BANKS)]
-        longest = Array(Signal.like(self.longest, name=f"longest_{bank}") for bank in range(BANKS))
-        built, holds = Signal(BANKS), Signal(BANKS)
+        held = [Signal(len(key), name=f"held_{bank}") for bank in range(ANS_BANKS)]
+        longest = Array(Signal.like(self.longest, name=f"longest_{bank}") for bank in range(ANS_BANKS))
+        built, holds = Signal(ANS_BANKS), Signal(ANS_BANKS)
         chosen = Signal()  # bank of the layer that waits
         m.d.comb += [
             holds.eq(built & Cat(key == other for other in held)),
@@ -104,7 +102,7 @@ class AnsTable(wiring.Component):
                     state.eq(0),
                     longest[chosen].eq(0),
                 ]
-                for bank in range(BANKS):
+                for bank in range(ANS_BANKS):
                     with m.If(chosen == bank):
                         m.d.sync += [held[bank].eq(key), built[bank].eq(1)]
                 with m.If(settling == 0):

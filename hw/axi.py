@@ -5,7 +5,8 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.config import EngineConfig
-from hw.memory import OUTSTANDING_BURSTS, memory_port
+from arch.depths import OUTSTANDING_BURSTS
+from hw.memory import memory_port
 from hw.queue import Queue
 
 __all__ = ["Response", "axi4_port", "axi4_lite_port", "RegisterSlice", "AxiMaster"]

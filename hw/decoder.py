@@ -5,6 +5,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.config import ANS_BITS, MASK_WORD_BITS, MAX_COATS, EngineConfig
+from arch.depths import QUEUED_STEPS
 from arch.descriptor import Code, Error
 from hw.ans import AnsTable
 from hw.commands import DecodeCommand
@@ -12,9 +13,6 @@ from hw.instance import emitted_instance
 from hw.lane import SYMBOL_BITS, DecoderLane, lane_ports, lane_value_bits
 
 __all__ = ["CoatDecoder", "connect_masks", "decode_step", "symbol_rows"]
-
-QUEUED_STEPS = 8
-"""Steps whose requests can wait behind the step being served."""
 
 
 def decode_step(config: EngineConfig) -> data.StructLayout:

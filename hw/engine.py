@@ -1,12 +1,13 @@
 """The engine: dispatcher, weight path, array, post-processor and activation memory behind one memory interface."""
 
 from amaranth import *
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from arch import descriptor
 from arch.config import EngineConfig
 from arch.counters import COUNTER_BITS, COUNTERS
+from arch.depths import COMMANDS_AHEAD, OUTSTANDING_BURSTS
 from arch.descriptor import Error
 from hw.activations import ActivationMemory
 from hw.array import Array
@@ -16,7 +17,7 @@ from hw.crc import StreamCrc
 from hw.decoder import CoatDecoder, connect_masks
 from hw.dispatch import LAYER_COMMANDS, Dispatcher
 from hw.masks import MaskBuffer
-from hw.memory import OUTSTANDING_BURSTS, POSITION_BITS, BurstReader, ReadArbiter, memory_port
+from hw.memory import POSITION_BITS, BurstReader, ReadArbiter, memory_port
 from hw.parameters import ParameterBuffer
 from hw.postprocess import PostProcessor
 from hw.queue import Queue
@@ -26,9 +27,6 @@ from hw.transfer import LoadUnit, StoreUnit
 from hw.watchdog import Watchdog
 
 __all__ = ["Engine"]
-
-COMMANDS_AHEAD = 2
-"""Layers whose commands a unit can hold besides the one it works on."""
 
 
 class Engine(wiring.Component):

@@ -6,7 +6,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from arch.config import ANS_BITS, MASK_WORD_BITS, MAX_COATS, EngineConfig
-from hw.ans import BANKS, ENTRIES, ans_entry, table_write
+from arch.depths import ANS_BANKS
+from hw.ans import ENTRIES, ans_entry, table_write
 
 __all__ = ["DecoderLane", "SYMBOL_BITS", "lane_ports", "lane_value_bits"]
 
@@ -29,7 +30,7 @@ def lane_ports(config: EngineConfig) -> wiring.Signature:
         #: Symbols are `ans`.
         "ans": In(1),
         #: Which table is the layer's.
-        "bank": In(range(BANKS)),
+        "bank": In(range(ANS_BANKS)),
         #: Entries of the tables.
         "table": In(table_write()),
         #: Symbols are unary.
@@ -116,7 +117,7 @@ class DecoderLane(wiring.Component):
         ]
 
         # The bank that is read is not written: synthesis need not care about the order of a write and a read.
-        m.submodules.entries = entries = Memory(shape=ans_entry(), depth=BANKS * ENTRIES, init=[],
+        m.submodules.entries = entries = Memory(shape=ans_entry(), depth=ANS_BANKS * ENTRIES, init=[],
                                                 attrs={"no_rw_check": 1})
         store, fetch = entries.write_port(), entries.read_port()
         entry = fetch.data

@@ -5,19 +5,14 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.config import EngineConfig
+from arch.depths import OUTSTANDING_BURSTS, PAGE_BYTES
 from hw.commands import ReadCommand
 
-__all__ = ["POSITION_BITS", "OUTSTANDING_BURSTS", "burst_request", "memory_port", "owned_request", "read_beat",
+__all__ = ["POSITION_BITS", "burst_request", "memory_port", "owned_request", "read_beat",
            "BurstReader", "ReadArbiter"]
 
 POSITION_BITS = ReadCommand["position"].width
 """Width of a descriptor's index."""
-
-OUTSTANDING_BURSTS = 8
-"""Read bursts that may be on their way."""
-
-PAGE_BYTES = 4096
-"""No burst crosses a multiple of this (AMBA AXI, A3.4.1)."""
 
 
 def burst_request(config: EngineConfig) -> data.StructLayout:

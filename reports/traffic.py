@@ -6,17 +6,14 @@ Nothing here comes from the compiler. Layers run one after another in their orde
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from arch.config import PRESETS
 from arch.descriptor import PARAMETER_BYTES
 from golden import codes
 from golden.integer import IntegerNetwork
-from golden.networks import network_topology
-from golden.supermask import kept_count, schedule_densities
+from golden.supermask import kept_count
 from golden.topology import IMAGE, Layer, Topology
 
 
@@ -139,53 +136,3 @@ def traffic_floor(network: IntegerNetwork, activation_bytes: int, *, batch: int 
         else:
             bits += codes.shannon_bits(np.bincount(layer.indices.ravel()))
     return topology_floor(network.topology, bits, activation_bytes, batch=batch)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FloorRow:
-    """The floor of one network on one engine."""
-
-    network: str
-    preset: str
-    #: 0 for the int8 baseline.
-    coats: int
-    #: Smallest activation memory with which nothing spills.
-    resident_bytes: int
-    floor: TrafficFloor
-
-    def to_json(self) -> dict:
-        """Plain JSON values."""
-        return {"network": self.network, "preset": self.preset, "coats": self.coats,
-                "resident_bytes": self.resident_bytes, **self.floor.to_json()}
-
-
-def floor_rows(networks: Iterable[str], presets: Iterable[str] = tuple(PRESETS), coats: Iterable[int] = (1, 3, 7), *,
-               density: float = .3, schedule: str = "uniform") -> list[FloorRow]:
-    """Floors at batch 1: every network on every preset with 8-bit stored weights and with each number of coats."""
-    rows = []
-    for name in networks:
-        topology = network_topology(name)
-        bits = {0: 8. * sum(layer.weights for layer in topology.layers)}
-        bits |= {count: shannon_mask_bits(topology, schedule_densities(schedule, density, count)) for count in coats}
-        rows += [FloorRow(network=name, preset=preset, coats=count, resident_bytes=resident_buffer(topology),
-                          floor=topology_floor(topology, bits[count], PRESETS[preset].activation_bytes))
-                 for preset in presets for count in bits]
-    return rows
-
-
-HEADER = ("network", "preset", "coats", "masks", "parameters", "image", "logits", "spill writes", "spill reads",
-          "total", "against int8", "resident buffer")
-
-
-def text_rows(rows: list[FloorRow]) -> list[tuple[str, ...]]:
-    """Cells of the table under :data:`HEADER`, in KiB; every network's and preset's "int8" row is its baseline."""
-    baselines = {(row.network, row.preset): row.floor.total for row in rows if not row.coats}
-    cells = []
-    for row in rows:
-        floor = row.floor
-        sizes = (floor.masks, floor.parameters, floor.image, floor.logits, floor.spill_writes, floor.spill_reads,
-                 floor.total)
-        cells.append((row.network, row.preset, str(row.coats) if row.coats else "int8",
-                      *(f"{size / 1024:,.1f}" for size in sizes),
-                      f"{baselines[row.network, row.preset] / floor.total:.2f}x", f"{row.resident_bytes / 1024:,.1f}"))
-    return cells

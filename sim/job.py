@@ -11,6 +11,7 @@ import numpy as np
 
 from arch.config import EngineConfig
 from arch.counters import COUNTERS
+from arch.depths import PAGE_BYTES
 from sim.harness import trace_bytes
 from sim.memory import NO_FAULTS, Faults, MemoryTiming
 
@@ -31,7 +32,6 @@ STREAMS = ("program", "mask", "parameter", "load", "store")
 _HEADER = ("reason", "cycles", "fault", "fault_address", "error", "error_position", "error_segment", "samples",
            "operations_done", "read_bytes", "write_bytes", "stray", "first_stray")
 _STALL_ONE = 1 << 12
-_PAGE_BYTES = 4096
 _NEVER = (1 << 64) - 1
 
 
@@ -171,7 +171,7 @@ def write_job(folder: Path, program: Program, images: np.ndarray, config: Engine
         "program_address": program.program_address, "input_address": program.input_address,
         "input_bytes": program.input_bytes, "output_address": program.output_address,
         "output_bytes": program.output_bytes, "runs": len(inputs), "limit": limit, "tensors": int(tensors),
-        "memory_bytes": -(-end // _PAGE_BYTES) * _PAGE_BYTES, "activation_bytes": config.activation_bytes,
+        "memory_bytes": -(-end // PAGE_BYTES) * PAGE_BYTES, "activation_bytes": config.activation_bytes,
         "bus_bytes": config.bus_bytes, "trace_bytes": trace_bytes(config), "layers": len(program.layers),
         "streams": len(STREAMS), "strict": int(strict),
         "latency": memory.latency, "rate_beats": memory.rate[0], "rate_cycles": memory.rate[1],

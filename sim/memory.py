@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from arch.config import EngineConfig
+from compiler.timing import Memory
 
 CLOCK_HZ = 400e6
 """Clock of engine and bus for which the memories' bandwidths and latencies are turned into beats and cycles."""
@@ -14,24 +15,17 @@ _LARGEST_PERIOD = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryTiming:
-    """The default is the ideal memory: one beat per cycle each way, no latency, no stalls."""
+class MemoryTiming(Memory):
+    """A memory that may also stall. The default is the ideal memory: one beat per cycle each way, no latency, no
+    stalls."""
 
-    #: Cycles added before a read burst's first beat and before a write burst's ``write_done``.
-    latency: int = 0
-    #: (beats, cycles): at most that many beats in that many cycles, each way.
-    rate: tuple[int, int] = (1, 1)
     #: Chance that a handshake is held up in a cycle.
     stall: float = 0.0
     #: Of the stalls.
     seed: int = 1
 
     def __post_init__(self):
-        if not 0 <= self.latency < 1 << 20:
-            raise ValueError(f"latency must be in 0..2^20-1, not {self.latency!r}")
-        beats, cycles = self.rate
-        if not 1 <= beats <= cycles < 1 << 15:
-            raise ValueError(f"rate must be (beats, cycles) with 1 <= beats <= cycles < 2^15, not {self.rate!r}")
+        super().__post_init__()
         if not 0 <= self.stall <= 0.95:
             raise ValueError(f"stall must be in 0..0.95, not {self.stall!r}")
         if not 0 < self.seed < 1 << 64:
@@ -92,6 +86,11 @@ DEVICES = {
 
 NAMES = ("ideal", *DEVICES)
 """What a memory can be called."""
+
+
+def basis(name: str) -> str:
+    """What memory ``name`` is, and where its numbers are from."""
+    return "one beat per cycle each way, no latency" if name == "ideal" else DEVICES[name].basis
 
 
 def memory_timing(name: str, config: EngineConfig, *, latency: int | None = None,

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from arch.config import EngineConfig
 from compiler.lower import compile_network
 from compiler.program import Program
+from compiler.timing import Prediction
 from golden import packed
 from golden.datasets import ImageSet
 from golden.integer import IntegerNetwork, images_from_uint8
@@ -44,6 +45,7 @@ class LayerRun:
     bit_exact: bool | None
     #: From the layer's first pass being possible to the next layer's.
     cycles: int
+    predicted_cycles: int
     macs: int
     #: Engine counters. Bytes are booked when they come: ahead, often while an earlier layer runs.
     counters: dict[str, int]
@@ -103,6 +105,7 @@ class NetworkRun:
     counters: dict[str, int]
     #: Bytes that crossed the memory interface, by ``<stream>_bytes``, as the memory model counted them.
     bytes: dict[str, int]
+    #: With the same memory.
     predicted_cycles: int
     planned_bytes: dict[str, int]
     #: Where bytes differ: the memory model's from the plan's, by layer and stream, or from the engine's own.
@@ -158,7 +161,8 @@ class NetworkRun:
             "bytes": self.bytes,
             "predicted": {
                 "cycles": self.predicted_cycles, "bytes": self.planned_bytes,
-                "layers": [{"name": layer.name, "bytes": layer.planned_bytes} for layer in self.layers],
+                "layers": [{"name": layer.name, "cycles": layer.predicted_cycles, "bytes": layer.planned_bytes}
+                           for layer in self.layers],
             },
             "byte_differences": list(self.byte_differences),
             "mismatches": [str(mismatch) for mismatch in self.mismatches],
@@ -177,16 +181,19 @@ def _sum(values) -> dict[str, int]:
     return dict(total)
 
 
-def _layer_runs(program: Program, result: SimulationResult, mismatches: list[Mismatch],
+def _layer_runs(program: Program, prediction: Prediction, result: SimulationResult, mismatches: list[Mismatch],
                 checked: bool) -> tuple[LayerRun, ...]:
     wrong = {mismatch.layer for mismatch in mismatches}
     count = len(result.runs)
+    predicted = Counter()
+    for operation, cycles in zip(program.operations, prediction.operations):
+        predicted[operation.layer] += cycles
     layers = []
     for index, plan in enumerate(program.layers):
         traces = [run.layers[index] for run in result.runs]
         layers.append(LayerRun(
             name=plan.name, bit_exact=plan.name not in wrong if checked else None,
-            cycles=sum(trace.cycles for trace in traces), macs=plan.macs * program.batch * count,
+            cycles=sum(trace.cycles for trace in traces), predicted_cycles=predicted[index] * count, macs=plan.macs * program.batch * count,
             counters=_sum(trace.counters for trace in traces), bytes=_sum(trace.bytes for trace in traces),
             planned_bytes=_times(plan.bytes, count), macs_per_cycle=program.config.macs_per_cycle))
     return tuple(layers)
@@ -223,6 +230,7 @@ def simulate_network(network: IntegerNetwork, images: np.ndarray, config: Engine
         raise ValueError(f"check must be one of {', '.join(CHECKS)}, not {check!r}")
     marks = [time.monotonic()]
     program = compile_network(network, config, batch=batch)
+    prediction = program.predict(memory)
     marks.append(time.monotonic())
     pixels = images_from_uint8(images)
     last = network.topology.layers[-1].name
@@ -233,7 +241,7 @@ def simulate_network(network: IntegerNetwork, images: np.ndarray, config: Engine
     engine.build()
     marks.append(time.monotonic())
     runs = len(images) // batch
-    with tqdm(total=program.predicted_cycles * runs, desc=f"simulating {label}", unit="cycle", unit_scale=True) as bar:
+    with tqdm(total=prediction.cycles * runs, desc=f"simulating {label}", unit="cycle", unit_scale=True) as bar:
         def report(progress: Progress):
             bar.update(progress.cycles - bar.n)
 
@@ -241,7 +249,7 @@ def simulate_network(network: IntegerNetwork, images: np.ndarray, config: Engine
         bar.update(result.cycles - bar.n)
 
     mismatches = compare(result, golden) if check == "layers" else []
-    layers = _layer_runs(program, result, mismatches, check == "layers")
+    layers = _layer_runs(program, prediction, result, mismatches, check == "layers")
     counters = _sum(run.counters for run in result.runs)
     counted = _sum(run.bytes for run in result.runs)
     planned = _times({name: program.predicted[name] for name in BYTES}, runs)
@@ -256,7 +264,7 @@ def simulate_network(network: IntegerNetwork, images: np.ndarray, config: Engine
         outputs_equal=None if golden is None else np.array_equal(result.outputs, golden[last]),
         predictions=predictions, accuracy=accuracy(predictions),
         golden_accuracy=None if golden is None else accuracy(golden[last].reshape(len(images), -1).argmax(1)),
-        cycles=result.cycles, counters=counters, bytes=counted, predicted_cycles=program.predicted_cycles * runs,
+        cycles=result.cycles, counters=counters, bytes=counted, predicted_cycles=prediction.cycles * runs,
         planned_bytes=planned, byte_differences=_byte_differences(layers, counters, counted, planned),
         seconds=Seconds(compilation=marks[1] - marks[0], golden=marks[2] - marks[1], build=marks[3] - marks[2],
                         simulation=result.seconds))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,9 +27,15 @@ def require_writable(options):
             raise ValueError(f"{path} is a folder: name a file")
         if path is not None and name != "waves" and not path.parent.is_dir():
             raise ValueError(f"folder {path.parent} does not exist: make it, or name another file than {path}")
+        if path is not None and name != "waves" and not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise ValueError(f"{path} cannot be written: name another file")
     folder = getattr(options, "output", None)
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file: name a folder")
+    if folder is not None:
+        place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not place.is_dir():
+            raise ValueError(f"{place} is a file: name a folder")
+        if not os.access(place, os.W_OK):
+            raise ValueError(f"folder {place} cannot be written: name another folder than {folder}")
 
 
 def write_json(path: Path | None, values: dict):

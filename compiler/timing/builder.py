@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from arch import latency
 from arch.config import MAX_COATS, EngineConfig
+from arch.depths import ANS_BANKS
 from arch.descriptor import Code
 from compiler.timing.decoder import LayerDecoder
 from compiler.timing.kernel import Events, Kernel, Queue, RecentEvents, Signal
 from compiler.timing.masks import Aligner, MaskReader
 from compiler.timing.work import Layer
 
-ANS_BANKS = 2
 """Decoding tables that are held."""
 
 

@@ -6,10 +6,10 @@ from collections import deque
 
 import numpy as np
 
+from arch.depths import QUEUED_STEPS
 from compiler.timing.masks import Aligner
 from compiler.timing.work import Layer
 
-QUEUED_STEPS = 8
 """Steps whose requests can wait behind the step being served."""
 
 CURRENT, FOLLOWING = 2, 1

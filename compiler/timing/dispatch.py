@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from arch import descriptor
+from arch.depths import COMMANDS_AHEAD
 from arch.descriptor import Opcode
 from compiler.timing.kernel import QUEUE_LATENCY, Events, Kernel, Queue
 from compiler.timing.memory import Client
 from compiler.timing.work import Operation
 
-COMMANDS_AHEAD = 2
 """Depth of the queue behind each unit (hw/engine.py)."""
 
 CHECK = 2

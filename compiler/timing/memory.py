@@ -5,21 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from arch.config import SEGMENT_BYTES, EngineConfig
+from arch.depths import OUTSTANDING_BURSTS, PAGE_BYTES
 from arch.latency import BURST_REQUEST, TAG
 from compiler.timing.kernel import Events, Kernel, Signal
-
-OUTSTANDING_BURSTS = 8
-PAGE_BYTES = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """The memory's timing, as :class:`sim.memory.MemoryTiming` has it: the default is ideal."""
+    """A memory's timing: the default is ideal."""
 
     #: Cycles added before a read burst's first beat and before a write burst's acknowledgement.
     latency: int = 0
     #: (beats, cycles): at most that many beats in that many cycles, each way.
     rate: tuple[int, int] = (1, 1)
+
+    def __post_init__(self):
+        if not 0 <= self.latency < 1 << 20:
+            raise ValueError(f"latency must be in 0..2^20-1, not {self.latency!r}")
+        beats, cycles = self.rate
+        if not 1 <= beats <= cycles < 1 << 15:
+            raise ValueError(f"rate must be (beats, cycles) with 1 <= beats <= cycles < 2^15, not {self.rate!r}")
 
 
 IDEAL = Memory()

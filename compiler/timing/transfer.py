@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from arch import latency
 from arch.config import EngineConfig
+from arch.depths import OUTSTANDING_BURSTS
 from compiler.timing.kernel import QUEUE_LATENCY, Events, Kernel, Queue, Tape
-from compiler.timing.memory import OUTSTANDING_BURSTS, Client, Memory, Rate, bursts
+from compiler.timing.memory import Client, Memory, Rate, bursts
 from compiler.timing.work import Operation, beat_memories
 
 STORE_QUEUE = 2 * (latency.ACTIVATION_READ + 1)

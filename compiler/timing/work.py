@@ -91,11 +91,6 @@ class Layer(Operation):
         """Beats of the parameter records, likewise."""
         return _ceil(self.out_channels * PARAMETER_BYTES, self.config.bus_bytes)
 
-    @cached_property
-    def reads_back(self) -> bool:
-        """Whether the post-processor reads the activation memory."""
-        return bool(self.residual) or self.pool == PoolMode.MAX
-
     # Windows: what the pass sequencer reads.
 
     @cached_property

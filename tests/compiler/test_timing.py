@@ -28,9 +28,7 @@ def descriptors(program) -> list[bytes]:
 
 
 def prediction(network, config=TINY, **options):
-    program = compile_network(network, config)
-    streams = mask_streams(network.layers, config)
-    return predict(config, descriptors(program), [streams[one.layer].requests for one in program.operations], **options)
+    return compile_network(network, config).predict(**options)
 
 
 def test_kernel_runs_processes_in_order_of_cycles():

@@ -3,11 +3,8 @@
 import numpy as np
 import pytest
 
-from arch import descriptor
 from arch.config import EngineConfig
 from compiler import compile_network
-from compiler.masks import mask_streams
-from compiler.timing import predict
 from golden import bundled, datasets, packed
 from golden.integer import images_from_uint8
 from sim.memory import DEVICES, IDEAL, MemoryTiming, memory_timing
@@ -21,15 +18,9 @@ EDGE = EngineConfig.preset("edge")
 def differences(network, config: EngineConfig, images: np.ndarray, memory: MemoryTiming) -> list[str]:
     """What of a run on an engine just reset is not as predicted."""
     program = compile_network(network, config, batch=len(images))
-    streams = mask_streams(network.layers, config)
-    descriptors = [program.image[first:first + descriptor.BYTES] for first in range(
-        program.program_address, program.program_address + program.descriptors * descriptor.BYTES, descriptor.BYTES)]
-    prediction = predict(config, descriptors, [streams[operation.layer].requests for operation in program.operations],
-                         memory, address=program.program_address)
+    prediction = program.predict(memory)
     run = NativeBackend(config, memory=memory, tensors=False).run(program, images).runs[0]
     found = []
-    if memory == IDEAL and program.predicted_cycles != run.cycles:
-        found.append(f"the program says {program.predicted_cycles} cycles, counted {run.cycles}")
     if prediction.cycles != run.cycles:
         found.append(f"predicted {prediction.cycles} cycles, counted {run.cycles}")
     predicted = [0] * len(run.layers)

@@ -89,7 +89,8 @@ def test_codes():
 @pytest.mark.parametrize("arguments, message", [
     ({"topology": "lenet"}, "network must be one of"),
     ({"coats": 8}, "coats must be in 1..7, not 8"), ({"coats": 0}, "coats must be in 1..7, not 0"),
-    ({"density": 0.}, "must fall from at most 1"), ({"density": 1.5, "schedule": "linear"}, "must fall from at most 1"),
+    ({"density": 0.}, "density must be above 0 and at most 1, not 0.0"),
+    ({"density": 1.5, "schedule": "linear"}, "must be above 0 and at most 1"),
     ({"schedule": "cosine"}, "schedule must be one of uniform, linear, released, not 'cosine'"),
     ({"schedule": "released", "coats": 2}, "schedule released has 3 coats at density 0.3, not 2 at 0.3"),
     ({"schedule": "released", "density": .5}, "schedule released has 3 coats at density 0.3, not 3 at 0.5"),

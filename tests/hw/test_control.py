@@ -211,7 +211,7 @@ def test_soft_reset_lasts_until_the_bus_is_drained(wait):
         ctx.set(dut.drained, wait == 0)
         # Both at once: no start.
         assert await driver.write(ctx, "CONTROL", START | RESET) == OKAY
-        for cycle in range(wait):
+        for _ in range(wait):
             await driver.cycle(ctx)
         if wait == 50:
             assert await driver.value(ctx, "STATUS") == 0b01000

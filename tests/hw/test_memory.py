@@ -9,8 +9,9 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from arch.config import EngineConfig
+from arch.depths import PAGE_BYTES
 from hw.activations import ActivationMemory
-from hw.memory import PAGE_BYTES, BurstReader, ReadArbiter
+from hw.memory import BurstReader, ReadArbiter
 from hw.transfer import LoadUnit, StoreUnit
 
 CONFIG = EngineConfig.preset("tiny")

@@ -78,7 +78,6 @@ def model(layer, memory):
     def signed_byte(address):
         return (memory[address % len(memory)] ^ 0x80) - 0x80
 
-    saturated = 0
     values = {}
     outputs = {}
     for pixel in range(c["pixels"]):

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arch.config import PRESETS
 from golden import codes, untrained
 from golden.networks import NETWORKS, network_topology
 from golden.supermask import RELEASED_DENSITIES, uniform_densities
@@ -136,19 +135,6 @@ def test_floor_of_a_network_is_that_of_its_masks():
     stored = traffic.traffic_floor(untrained.network("fashion", stored=True), 1 << 13)
     assert stored.masks == 307232
 
-
-def test_rows_compare_with_the_baseline_of_the_same_preset():
-    rows = traffic.floor_rows(["resnet18", "resnet18-cifar"], ["edge", "base"], (1, 3))
-    assert [(row.network, row.preset, row.coats) for row in rows] == list(
-        itertools.product(("resnet18", "resnet18-cifar"), ("edge", "base"), (0, 1, 3)))
-    edge, base = (row for row in rows if row.network == "resnet18" and row.coats == 0)
-    assert edge.floor.masks == base.floor.masks == 11678912
-    assert edge.floor.spill_writes > base.floor.spill_writes == 0
-    assert edge.floor.spill_writes == traffic.spills(network_topology("resnet18"), PRESETS["edge"].activation_bytes)[0]
-    cells = traffic.text_rows(rows)
-    assert all(len(row) == len(traffic.HEADER) for row in cells)
-    assert cells[0][-2] == "1.00x" and cells[1][-2] == f"{edge.floor.total / rows[1].floor.total:.2f}x"
-    assert rows[1].to_json()["total"] == rows[1].floor.total
 
 
 def test_nothing_comes_from_the_compiler():

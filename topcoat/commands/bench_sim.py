@@ -1,4 +1,4 @@
-"""Measure how fast the engine simulates, beside the bound: the bare array with the same flags, in the same process.
+"""Measure how fast the engine simulates, beside the bound: the bare array, built with the same flags, in turns.
 
 example: topcoat bench-sim --preset base --json speed.json
 """

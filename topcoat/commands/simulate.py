@@ -130,7 +130,7 @@ def run(options) -> int:
         print(line)
     print(f"\n{_summary(result, floor, baseline, network_seconds)}")
     values = result.to_json()
-    values["memory"] = {"name": options.memory, **values["memory"]}
+    values["memory"] = {"name": options.memory, "basis": memory.basis(options.memory), **values["memory"]}
     write_json(options.json, {**values, "traffic_floor_bytes": floor, "int8_baseline_bytes": baseline})
     if options.output is not None:
         target = options.output / "index.html"

@@ -1,0 +1,16 @@
+"""How much blocks hold, ask for ahead or keep in flight: fixed in the RTL, and the compiler's cycle prediction counts on it."""
+
+OUTSTANDING_BURSTS = 8
+"""Read bursts that may be on their way."""
+
+PAGE_BYTES = 4096
+"""No burst crosses a multiple of it (AXI4, IHI 0022, A3.4.1)."""
+
+COMMANDS_AHEAD = 2
+"""Commands that a unit can hold besides the one it works on."""
+
+QUEUED_STEPS = 8
+"""Decoder steps whose requests for words can wait behind the step being served."""
+
+ANS_BANKS = 2
+"""Tables of code `ans` that a decoder lane holds: one in use, the other for the next layer."""
