@@ -97,6 +97,11 @@ class WeightPath:
             if layer.code == Code.STORED:
                 self._walked.post(max(walked + 1, (yield from self.met.get(first - places)) + 1))
                 self._signed[number].post(0)
+                if layer.steps >= places:  # what the random streams still hold is met by now, and may be forgotten later
+                    while requests and advance + 1 - delay <= max(requests):
+                        moved = yield from self._advance(advance, moved, requests)
+                        advance += 1
+                    requests = {}
                 walked = max(walked + layer.steps, (yield from self.met.get(last - places)) + 1)
                 first = last + 1
                 continue

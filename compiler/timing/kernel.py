@@ -120,6 +120,8 @@ class RecentEvents(Events):
     def get(self, number: int):
         while number >= self._forgotten + len(self.cycles):
             yield self
+        if 0 <= number < self._forgotten:
+            raise IndexError(f"event {number} is forgotten")
         return self.cycles[number - self._forgotten] if number >= 0 else 0
 
     def posted(self):

@@ -1,5 +1,7 @@
 """Predicted cycles against counted ones: equal, operation by operation, whatever the network and the memory."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -7,10 +9,11 @@ from arch.config import EngineConfig
 from compiler import compile_network
 from golden import bundled, datasets, packed
 from golden.integer import images_from_uint8
+from golden.topology import IMAGE, Layer, Topology
 from sim.memory import DEVICES, IDEAL, MemoryTiming, memory_timing
 from sim.native import NativeBackend
 from tests.engine.test_geometries import CONFIGS
-from tests.random_networks import random_image, random_network
+from tests.random_networks import random_image, random_network, random_values
 
 EDGE = EngineConfig.preset("edge")
 
@@ -50,6 +53,18 @@ def test_random_network_with_ideal_memory(name, seed):
     config = CONFIGS[name]
     network = random_network(300 + seed, config)
     assert not differences(network, config, random_image(network, seed)[None], IDEAL)
+
+
+def test_many_stored_weights_between_coded_ones():
+    """The random stream stands still meanwhile."""
+    config, middle = CONFIGS["tiny"], {"in_channels": 48, "out_channels": 48, "kernel": 3, "padding": 1}
+    topology = Topology(name="between", input_shape=(4, 12, 12), layers=(
+        Layer(name="first", input=IMAGE, in_channels=4, out_channels=48, kernel=1),
+        Layer(name="stored", input="first", stream=1, **middle),
+        Layer(name="last", input="stored", in_channels=48, out_channels=4, kernel=1, stream=2)))
+    network = next(network for network in (random_values(topology, seed, config) for seed in itertools.count())
+                   if [layer.code == "stored" for layer in network.layers] == [False, True, False])
+    assert not differences(network, config, random_image(network, 1)[None], IDEAL)
 
 
 @pytest.mark.parametrize("memory", ("ideal", *DEVICES))
