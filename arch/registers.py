@@ -144,6 +144,7 @@ INTERRUPT_PENDING, read STATUS. `irq` is high while a bit is set in both INTERRU
 
 After an error, or to give a program up, write 2 to CONTROL and wait until STATUS.resetting is 0. Meanwhile the data of
 reads that were asked for are taken and dropped, and writes that were announced are completed with all byte strobes off.
+It does not end before the memory has answered: of a memory that never does, only `rst` frees the accelerator.
 A soft reset leaves PROGRAM_ADDRESS, the interrupt registers and the snapshot of the counters as they are.
 
 Counters are read from a snapshot of all of them in one cycle, taken when a program ends and at CONTROL.snapshot.

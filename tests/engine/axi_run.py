@@ -4,6 +4,7 @@ The folder named by ``+job`` holds the job (job.json, memory.bin) and gets what 
 (output.bin, one after another).
 """
 
+import itertools
 import json
 import random
 from pathlib import Path
@@ -61,6 +62,10 @@ class Driver:
         self.dut.rst.value = 0
         Clock(self.dut.clk, PERIOD, unit="ns").start()
         await ClockCycles(self.dut.clk, 2)
+        await self.reset()
+
+    async def reset(self):
+        """By `rst`."""
         self.dut.rst.value = 1
         await ClockCycles(self.dut.clk, 4)
         self.dut.rst.value = 0
@@ -81,6 +86,16 @@ class Driver:
             for channel in side.ar_channel, side.r_channel:
                 channel.set_pause_generator(pauses())
 
+    def stick(self, stuck: bool):
+        """From now on the memory accepts and offers nothing, or all again."""
+        for channel in (self.slave.write_if.aw_channel, self.slave.write_if.w_channel, self.slave.write_if.b_channel,
+                        self.slave.read_if.ar_channel, self.slave.read_if.r_channel):
+            if stuck:
+                channel.set_pause_generator(itertools.repeat(True))
+            else:
+                channel.clear_pause_generator()
+                channel.pause = False
+
     async def read(self, register: str) -> int:
         response = await self.registers.read(OFFSETS[register], 4)
         assert response.resp == AxiResp.OKAY
@@ -94,9 +109,9 @@ class Driver:
         return {name: await self.read(f"{name}_LOW".upper()) | await self.read(f"{name}_HIGH".upper()) << 32
                 for name in COUNTERS}
 
-    async def start(self, program_address: int | None = None):
-        """Fresh memory, and go."""
-        self.memory[:] = self.content
+    async def start(self, program_address: int | None = None, content: bytes | None = None):
+        """Fresh memory, or ``content`` in it, and go."""
+        self.memory[:] = self.content if content is None else content
         address = self.job["program_address"] if program_address is None else program_address
         await self.write("PROGRAM_ADDRESS", address)
         await self.write("INTERRUPT_ENABLE", 1)
@@ -194,3 +209,47 @@ async def bus_errors(dut):
     driver.memory.broken = range(0)
     await driver.soft_reset()
     await driver.run()
+
+
+@cocotb.test()
+async def damaged_segments(dut):
+    """A flipped bit in every descriptor and in every segment of masks and parameters: error, position and interrupt;
+    after a reset all is well."""
+    driver = Driver(dut)
+    await driver.power_up()
+    rng = random.Random(driver.job["seed"])
+    assert {name for name, *_ in driver.job["segments"]} == {"PROGRAM_CRC", "MASK_CRC", "PARAMETER_CRC"}
+    for name, position, segment, first, size in driver.job["segments"]:
+        content = bytearray(driver.content)
+        content[first + rng.randrange(size)] ^= 1 << rng.randrange(8)
+        await driver.start(content=content)
+        assert await driver.expect_error(Error[name]) == position
+        assert await driver.read("ERROR_SEGMENT") == segment
+        await driver.soft_reset()
+    await driver.run()
+
+
+@cocotb.test()
+async def stuck_bus(dut):
+    """A memory that stops: the watchdog's error and interrupt. A soft reset ends when the memory goes on; if it does not,
+    `rst` helps."""
+    driver = Driver(dut)
+    await driver.power_up()
+    fresh = await driver.run()
+    last = max(position for _, position, *_ in driver.job["segments"])
+    for when, resumes in (0, True), (fresh["cycles"] // 2, False), (fresh["cycles"] * 3 // 4, True):
+        await driver.start()
+        await ClockCycles(dut.clk, when)
+        driver.stick(True)
+        position = await driver.expect_error(Error.WATCHDOG)
+        assert position == 0 if when == 0 else 0 < position <= last
+        await driver.write("CONTROL", RESET)
+        await ClockCycles(dut.clk, 1000)
+        assert await driver.read("STATUS") & RESETTING
+        driver.stick(False)
+        if resumes:
+            await driver.soft_reset()
+        else:
+            await driver.reset()
+            assert await driver.read("STATUS") == READY
+        assert await driver.run() == fresh

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from cocotb_tools.check_results import get_results
 
-from arch.config import EngineConfig
+from arch.config import SEGMENT_BYTES, EngineConfig
+from arch.descriptor import BYTES
 from compiler import compile_network
 from hw.accelerator import Accelerator
 from hw.emit import ACCELERATOR_MODULE, accelerator_verilog
@@ -19,7 +20,7 @@ from sim.cocotb_backend import VerilatorRunner
 from sim.toolchain import find_toolchain
 from tests.random_networks import random_image, random_network
 
-CONFIG = EngineConfig.preset("tiny")
+CONFIG = EngineConfig.preset("tiny", name="watched", watchdog_cycles=4096)
 PAGE_BYTES = 4096
 
 
@@ -47,6 +48,18 @@ def model() -> Path:
     return cached_model(parts, ACCELERATOR_MODULE, build)
 
 
+def segments(program) -> list[tuple[str, int, int, int, int]]:
+    """What has a checksum: the error of a wrong one, its descriptor, its number there, its first byte and its bytes."""
+    found = [("PROGRAM_CRC", position, 0, program.program_address + BYTES * position, BYTES)
+             for position in range(program.descriptors)]
+    for transfer in program.transfers:
+        if transfer.stream in ("mask", "parameter"):
+            position = next(one.position for one in program.operations if one.layer == transfer.layer)
+            found += [(f"{transfer.stream.upper()}_CRC", position, first // SEGMENT_BYTES, transfer.address + first,
+                       min(SEGMENT_BYTES, transfer.bytes - first)) for first in range(0, transfer.bytes, SEGMENT_BYTES)]
+    return found
+
+
 def run(model: Path, folder: Path, seed: int, test: str, runs: int) -> dict:
     """Runs the cocotb test on a random network and compares the output of each of its ``runs`` runs. Returns the
     compiler's prediction."""
@@ -61,7 +74,8 @@ def run(model: Path, folder: Path, seed: int, test: str, runs: int) -> dict:
     (folder / "memory.bin").write_bytes(memory)
     (folder / "job.json").write_text(json.dumps({
         "seed": seed, "configuration": CONFIG.hash, "program_address": program.program_address,
-        "output_address": program.output_address, "output_bytes": program.output_bytes}))
+        "output_address": program.output_address, "output_bytes": program.output_bytes,
+        "segments": segments(program)}))
 
     log, results = folder / "log.txt", folder / "results.xml"
     try:
@@ -96,3 +110,11 @@ def test_reset_in_the_middle(model, tmp_path, seed):
 
 def test_bus_errors(model, tmp_path):
     run(model, tmp_path, 20, "bus_errors", 2)
+
+
+def test_damaged_segments(model, tmp_path):
+    run(model, tmp_path, 20, "damaged_segments", 1)
+
+
+def test_a_stuck_bus(model, tmp_path):
+    run(model, tmp_path, 20, "stuck_bus", 4)

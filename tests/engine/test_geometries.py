@@ -1,17 +1,24 @@
 """The whole engine against the integer model, on random geometries under random memory stalls, in Verilated RTL.
 
-A failure's seed is in the test's name: ``pytest "tests/engine/test_geometries.py::test_random_network[native-7]"``.
+Every engine below has seeds of its own, so that no two of them run the same network. What a test says of a network that
+goes wrong ends with the command that runs it again: ``python -m tests.engine.test_geometries narrow 17``.
 """
+
+import dataclasses
+import sys
 
 import numpy as np
 import pytest
 
 from arch.config import EngineConfig
-from compiler import CompileError, compile_network
+from compiler import CompileError, Program, compile_network
+from golden.integer import IntegerNetwork
+from golden.topology import Topology
+from hw import emit
 from sim.check import compare
 from sim.memory import MemoryTiming
 from sim.network import BACKENDS
-from tests.random_networks import random_image, random_network
+from tests.random_networks import random_image, random_topology, random_values
 
 CONFIGS = {
     "tiny": EngineConfig.preset("tiny"),
@@ -21,16 +28,76 @@ CONFIGS = {
                                 requantiser_lanes=4, partial_sums=16),
 }
 
-
 # Memories that networks do not fit: layers in strips, tensors in memory, masks kept or fetched again.
 SMALL = {
     "small": EngineConfig.preset("tiny", name="small", activation_bytes=2 << 10, mask_bytes=512),
     "smaller": EngineConfig.preset("tiny", name="smaller", activation_bytes=1 << 10, mask_bytes=256, burst_beats=4),
-    "narrow bus": EngineConfig.preset("tiny", name="narrow", activation_bytes=2 << 10, mask_bytes=256, bus_bits=32,
-                                      burst_beats=8, partial_sums=16, parameter_channels=32),
-    "wide bus": EngineConfig.preset("tiny", name="wide", activation_bytes=2 << 10, mask_bytes=512, bus_bits=128,
-                                    burst_beats=4, lanes=16, columns=8),
+    "narrow": EngineConfig.preset("tiny", name="narrow", activation_bytes=2 << 10, mask_bytes=256, bus_bits=32,
+                                  burst_beats=8, partial_sums=16, parameter_channels=32),
+    "wide": EngineConfig.preset("tiny", name="wide", activation_bytes=2 << 10, mask_bytes=512, bus_bits=128,
+                                burst_beats=4, lanes=16, columns=8),
+    "widest": EngineConfig.preset("tiny", name="widest", activation_bytes=4 << 10, mask_bytes=512, bus_bits=512,
+                                  burst_beats=4, lanes=32, columns=2, refill_words=32),
 }
+
+ENGINES = CONFIGS | SMALL
+FITTING, STRIPPED = 42, 30
+"""Networks that each engine of CONFIGS and of SMALL runs."""
+
+COCOTB = 48
+"""Further networks, which ``tiny`` runs under cocotb."""
+
+NUMBERS = {**dict.fromkeys(CONFIGS, range(FITTING)), **dict.fromkeys(SMALL, range(STRIPPED))}
+COCOTB_NUMBERS = range(FITTING, FITTING + COCOTB)
+
+CANDIDATES, SEED_STEP = 100, 1000
+"""Seeds tried for one network, and how far they lie apart."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """A network that an engine can run, and the program for it."""
+
+    engine: str
+    number: int
+    seed: int
+    network: IntegerNetwork
+    program: Program
+
+    @property
+    def in_strips(self) -> bool:
+        return any(plan.strips > 1 for plan in self.program.layers)
+
+
+def topology_of(engine: str, seed: int, number: int) -> Topology:
+    """One with more than the memory holds, for two of three networks of SMALL, where the seed gives such a one."""
+    sizes = {"layers": 5, "side": 24, "tensor_bytes": 6 << 10} if engine in SMALL else {"layers": 1 + number // 2 % 4}
+    return random_topology(np.random.default_rng([seed, 0]), channels=(20, 70)[number % 2], **sizes)
+
+
+def outgrows(topology: Topology, size: int) -> bool:
+    """Whether a layer's input and output are more than ``size`` bytes."""
+    sizes = {name: int(np.prod(shape)) for name, shape in topology.shapes().items()}
+    return any(sizes[layer.input] + sizes[layer.name] > size for layer in topology.layers)
+
+
+def draw(engine: str, number: int) -> Draw:
+    """The ``number``-th network of ``engine``, of the first seed that gives one it can run; two of three on an engine of
+    SMALL are in strips."""
+    config, strips = ENGINES[engine], engine in SMALL and number % 3 > 0
+    first = number + SEED_STEP * CANDIDATES * list(ENGINES).index(engine)
+    for seed in range(first, first + SEED_STEP * CANDIDATES, SEED_STEP):
+        topology = topology_of(engine, seed, number)
+        if strips and not outgrows(topology, config.activation_bytes):
+            continue
+        network = random_values(topology, seed, config)
+        try:
+            drawn = Draw(engine, number, seed, network, compile_network(network, config, batch=1 + number // 2 % 3))
+        except CompileError:  # a strip of one row is too large
+            continue
+        if drawn.in_strips or not strips:
+            return drawn
+    raise AssertionError(f"none of {CANDIDATES} seeds gives network {number} of engine {engine}")
 
 
 def memory_timing(seed: int) -> MemoryTiming:
@@ -40,81 +107,129 @@ def memory_timing(seed: int) -> MemoryTiming:
                         stall=float(rng.choice((0, .1, .5))), seed=seed + 1)
 
 
-def run(network, config: EngineConfig, backend: str, seed: int, images: int = 2, batch: int = 1):
-    """Runs ``images`` images and returns every difference from the integer model and the plan, as text."""
-    program = compile_network(network, config, batch=batch)
-    inputs = np.stack([random_image(network, seed + number) for number in range(images)])
+def differences(drawn: Draw, backend: str = "native", *, runs: int = 1, verilog: str | None = None) -> list[str]:
+    """Every difference of ``runs`` runs from the integer model and the plan, as text, and how to see it again."""
+    network, program, seed = drawn.network, drawn.program, drawn.seed
+    inputs = np.stack([random_image(network, seed + number) for number in range(runs * program.batch)])
     golden = network.run(inputs)
-    result = BACKENDS[backend](config, memory=memory_timing(seed)).run(program, inputs)
-    differences = [str(mismatch) for mismatch in compare(result, golden)]
+    memory = memory_timing(seed)
+    result = BACKENDS[backend](ENGINES[drawn.engine], memory=memory, verilog=verilog).run(program, inputs)
+    found = [str(mismatch) for mismatch in compare(result, golden)]
     if not np.array_equal(result.outputs, golden[program.layers[-1].name]):
-        differences.append("the stored output differs")
+        found.append("the stored output differs")
+    if memory == MemoryTiming(seed=memory.seed) and result.runs[0].cycles != program.predicted_cycles:
+        found.append(f"{result.runs[0].cycles} cycles with an ideal memory, predicted {program.predicted_cycles}")
     for one in result.runs:
         moved = {name: one.counters[name] for name in program.predicted}
         if moved != program.predicted:
-            differences.append(f"bytes moved {moved}, predicted {program.predicted}")
-        for plan, layer in zip(program.layers, one.layers):
+            found.append(f"bytes moved {moved}, predicted {program.predicted}")
+        for plan, layer in zip(program.layers, one.layers, strict=True):
             if layer.bytes != {"program_bytes": 0, **plan.bytes}:
-                differences.append(f"layer {plan.name}: bytes moved {layer.bytes}, planned {plan.bytes}")
+                found.append(f"layer {plan.name}: bytes moved {layer.bytes}, planned {plan.bytes}")
         useful = one.counters["useful_macs"]
         expected = sum(operation.macs for operation in program.operations)
         if useful != expected:
-            differences.append(f"useful MACs {useful}, should be {expected}")
-    return differences
+            found.append(f"useful MACs {useful}, should be {expected}")
+    if found:
+        found.append(f"again: python -m tests.engine.test_geometries {drawn.engine} {drawn.number} {backend}")
+    return found
 
 
-@pytest.mark.parametrize("seed", range(48))
-@pytest.mark.parametrize("name", CONFIGS)
-def test_random_network(name, seed):
-    config = CONFIGS[name]
-    batch = 1 + seed % 3
-    network = random_network(seed, config, channels=(20, 70)[seed % 2])
-    assert not run(network, config, "native", seed, images=2 * batch if batch < 3 else 3, batch=batch)
-
-
-@pytest.mark.parametrize("first", range(0, 48, 12))
-@pytest.mark.parametrize("name", SMALL)
-def test_random_networks_in_small_memories(name, first):
-    config = SMALL[name]
-    wrong, strips = {}, 0
-    for seed in range(first, first + 12):
-        network = random_network(seed, config, layers=5, side=24, tensor_bytes=6 << 10)
+def wrong(draws: list[Draw], backend: str = "native", **options) -> dict[int, list[str]]:
+    """The differences of those networks that have any, by number. An engine that stops has differences as well."""
+    found = {}
+    for drawn in draws:
+        runs = 1 if backend == "cocotb" or drawn.engine in SMALL or drawn.program.batch == 3 else 2
         try:
-            strips += any(plan.strips > 1 for plan in compile_network(network, config).layers)
-        except CompileError:
-            continue  # a strip of one row is too large
-        batch = 1 + seed % 3
-        differences = run(network, config, "native", seed, images=batch, batch=batch)
-        if differences:
-            wrong[seed] = differences
-    assert not wrong
-    assert strips
+            lines = differences(drawn, backend, runs=runs, **options)
+        except Exception as error:
+            error.add_note(f"again: python -m tests.engine.test_geometries {drawn.engine} {drawn.number} {backend}")
+            raise
+        if lines:
+            found[drawn.number] = lines
+    return found
 
 
-COCOTB_SEEDS = range(100, 160)
-
-
-@pytest.mark.parametrize("seed", COCOTB_SEEDS)
-def test_random_network_under_cocotb(seed):
-    config = CONFIGS["tiny"]
-    assert not run(random_network(seed, config), config, "cocotb", seed, images=1)
-
-
-def test_the_cocotb_networks_cover_what_an_engine_can_do():
-    """The draw is not to lose a kernel size, a code, a number of coats or a pool unseen."""
-    layers = [layer for seed in COCOTB_SEEDS for layer in random_network(seed, CONFIGS["tiny"]).layers]
+def require_everything(draws: list[Draw]):
+    """The draw is not to lose a kernel size, a code, a number of coats, a pool or a batch unseen."""
+    layers = [layer for drawn in draws for layer in drawn.network.layers]
     shapes = [layer.layer for layer in layers]
     assert {shape.kernel for shape in shapes} == set(range(1, 8))
     assert {shape.stride for shape in shapes} == {1, 2}
-    assert {0, 1, 2} <= {shape.padding for shape in shapes}
+    assert {0, 1, 2, 3} <= {shape.padding for shape in shapes}
     assert {layer.code for layer in layers} == {"raw", "unary", "ans", "stored"}
+    for code in "raw", "unary", "ans":
+        assert len({layer.coats for layer in layers if layer.code == code}) >= 6, code
     assert {layer.coats for layer in layers if layer.code != "stored"} == set(range(1, 8))
     assert {shape.pool and shape.pool.kind for shape in shapes} == {None, "max", "average"}
-    assert any(shape.residual for shape in shapes) and any(shape.wide for shape in shapes)
-    assert any(shape.in_channels % 2 for shape in shapes) and any(shape.in_channels > 8 for shape in shapes)
+    assert sum(shape.residual is not None for shape in shapes) >= 5 and sum(shape.wide for shape in shapes) >= 3
+    for channels in "in_channels", "out_channels":
+        assert {getattr(shape, channels) % 2 for shape in shapes} == {0, 1}
+        assert max(getattr(shape, channels) for shape in shapes) > 60 > 20 > min(
+            getattr(shape, channels) for shape in shapes)
+    assert {drawn.program.batch for drawn in draws} == {1, 2, 3}
+    assert len({memory_timing(drawn.seed).stall for drawn in draws}) == 3
+
+
+@pytest.mark.parametrize("engine", NUMBERS)
+def test_random_networks(engine):
+    draws = [draw(engine, number) for number in NUMBERS[engine]]
+    require_everything(draws)
+    if engine in SMALL:
+        assert sum(drawn.in_strips for drawn in draws) >= 2 * STRIPPED // 3
+    assert not wrong(draws)
+
+
+def test_random_networks_under_cocotb():
+    draws = [draw("tiny", number) for number in COCOTB_NUMBERS]
+    require_everything(draws)
+    assert not wrong(draws, "cocotb")
+
+
+def test_no_network_is_drawn_twice():
+    """Whatever seeds are taken, over all engines: more than 300 geometries, and buses from 32 to 512 bits."""
+    seen = set()
+    numbers = [(engine, number) for engine, numbers in NUMBERS.items() for number in numbers]
+    numbers += [("tiny", number) for number in COCOTB_NUMBERS]
+    for engine, number in numbers:
+        first = number + SEED_STEP * CANDIDATES * list(ENGINES).index(engine)
+        for seed in range(first, first + 3 * SEED_STEP, SEED_STEP):
+            topology = topology_of(engine, seed, number)
+            seen.add((topology.input_shape, *(dataclasses.replace(layer, stream=0) for layer in topology.layers)))
+    assert len(numbers) >= 300 and len(seen) == 3 * len(numbers)
+    assert {config.bus_bits for config in ENGINES.values()} >= {32, 64, 128, 512}
+
+
+def untidied(config: EngineConfig) -> str:
+    """The engine's Verilog as Yosys prints it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(emit, "tidy", lambda text: text)
+        patch.setattr(emit, "_parts", emit._parts.__wrapped__)
+        return emit.engine_verilog.__wrapped__(config)
+
+
+def other_tools(config: EngineConfig) -> str:
+    """The engine's Verilog as every tool but Verilator reads it."""
+    text = emit.engine_verilog(config)
+    assert "`ifdef VERILATOR" in text
+    return text.replace("`ifdef VERILATOR", "`ifdef NEVER")
+
+
+@pytest.mark.parametrize("text", (untidied, other_tools))
+def test_what_other_tools_read(text):
+    """How the Verilog is put for a simulator changes nothing that it does."""
+    verilog = text(SMALL["small"])
+    assert verilog != emit.engine_verilog(SMALL["small"])
+    assert not wrong([draw("small", number) for number in range(STRIPPED, STRIPPED + 8)], verilog=verilog)
 
 
 @pytest.mark.parametrize("code", ("raw", "unary", "ans", "stored"))
 def test_every_code(code):
-    config = CONFIGS["tiny"]
-    assert not run(random_network(7, config, code=code), config, "native", 7)
+    config, topology = CONFIGS["tiny"], topology_of("tiny", 7, 7)
+    network = random_values(topology, 7, config, code)
+    assert not differences(Draw("tiny", 7, 7, network, compile_network(network, config)), runs=2)
+
+
+if __name__ == "__main__":
+    engine, number, *backend = sys.argv[1:]
+    print("\n".join(differences(draw(engine, int(number)), *backend)) or "nothing differs")
