@@ -1,32 +1,91 @@
-"""Whole ResNets, every layer bit-exact: the CIFAR one in every run of the tests, the ImageNet ones in `make nightly`."""
+"""Whole ResNets, every layer bit-exact: the CIFAR one in every run of the tests, the ImageNet ones in `make nightly`,
+which leaves a record of each in build/nightly."""
+
+import json
+from pathlib import Path
 
 import pytest
 
 from arch.config import EngineConfig
+from compiler import compile_network
 from golden import untrained
+from golden.networks import NETWORKS
 from golden.photograph import photographs
+from reports.baseline import int8_bytes
 from reports.traffic import traffic_floor
-from sim.network import simulate_network
+from sim.network import NetworkRun, simulate_network
+from tests.compiler.dataflow import Dataflow
+from tests.compiler.test_program import check_regions, shapes_only
+
+RECORDS = Path(__file__).parents[2] / "build" / "nightly"
+
+SPILLED, RESIDENT = 1.25, 1.05
+"""Most bytes, as multiples of the traffic floor."""
+
+UTILISATION = {"edge": .95, "base": .92, "hiddenite": .85}
+"""Least of a whole network, by preset."""
 
 
-def run(network: str, preset: str, utilisation: float):
-    """Simulates and checks, with at least ``utilisation`` and near the traffic floor."""
+def run(network: str, preset: str) -> tuple[NetworkRun, float]:
+    """Simulates and checks, with the utilisation of the preset and near the traffic floor. Returns the bytes over the
+    floor as well."""
     integers, config = untrained.network(network), EngineConfig.preset(preset)
     result = simulate_network(integers, photographs(integers.topology.input_shape, 1), config)
     assert result.bit_exact, result.mismatches
     assert not result.byte_differences
+    assert result.bytes == result.planned_bytes
+    assert result.cycles == result.predicted_cycles
     assert result.counters["useful_macs"] == result.macs
-    assert result.utilisation >= utilisation
+    assert result.utilisation >= UTILISATION[preset]
     floor = traffic_floor(integers, config.activation_bytes)
-    assert sum(result.bytes.values()) <= (1.25 if floor.spill_reads else 1.05) * floor.total
+    excess = sum(result.bytes.values()) / floor.total
+    assert excess <= (SPILLED if floor.spill_reads else RESIDENT)
+    return result, excess
+
+
+def record(result: NetworkRun, excess: float) -> dict:
+    """What a run cost, as numbers to compare with earlier ones."""
+    return {
+        "network": result.network, "preset": result.config.name, "cycles": result.cycles,
+        "utilisation": result.utilisation,
+        "stalls": {name: value for name, value in result.counters.items() if name.startswith("stall_")},
+        "bytes": result.bytes, "bytes_over_floor": excess, "seconds": vars(result.seconds),
+    }
 
 
 def test_cifar():
-    run("resnet18-cifar", "edge", .95)
+    run("resnet18-cifar", "edge")
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("preset, utilisation", [("edge", .95), ("base", .92), ("hiddenite", .85)])
+@pytest.mark.parametrize("preset", UTILISATION)
 @pytest.mark.parametrize("network", ("resnet18", "resnet50"))
-def test_imagenet(network, preset, utilisation):
-    run(network, preset, utilisation)
+def test_imagenet(network, preset, capsys):
+    text = json.dumps(record(*run(network, preset)), indent=1)
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    (RECORDS / f"{network}-{preset}.json").write_text(text + "\n")
+    with capsys.disabled():
+        print(f"\n{text}")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("coats, least", [(1, 2.6), (3, 2.35)])
+@pytest.mark.parametrize("kibibytes", (128, 256))
+def test_traffic_against_int8(kibibytes, coats, least):
+    """ResNet-18 with an activation memory that it does not fit: all bytes, against the same engine with int8 weights."""
+    network = untrained.network("resnet18", coats=coats, code="ans")
+    config = EngineConfig.preset("edge", activation_bytes=kibibytes << 10)
+    assert traffic_floor(network, config.activation_bytes).spill_reads
+    ours = sum(compile_network(network, config).predicted.values())
+    assert sum(int8_bytes(network, config).values()) >= least * ours
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_compiles(name):
+    """Every byte of every tensor is where it is looked for: ImageNet's shapes at `base`, the smaller ones at `edge`."""
+    network = shapes_only(name)
+    config = EngineConfig.preset("base" if max(network.topology.input_shape) > 32 else "edge")
+    program = compile_network(network, config)
+    Dataflow(program, network.topology).follow()
+    check_regions(program)
