@@ -231,8 +231,8 @@ async def damaged_segments(dut):
 
 @cocotb.test()
 async def stuck_bus(dut):
-    """A memory that stops: the watchdog's error and interrupt. A soft reset ends when the memory goes on; if it does not,
-    `rst` helps."""
+    """A memory that stops: the watchdog's error and interrupt. A soft reset ends when the memory goes on; if it does
+    not, `rst` helps."""
     driver = Driver(dut)
     await driver.power_up()
     fresh = await driver.run()

@@ -1,6 +1,6 @@
 """The whole engine against the integer model, on random geometries under random memory stalls, in Verilated RTL.
 
-Every engine below has seeds of its own, so that no two of them run the same network. A test names each network that goes
+Every engine below has seeds of its own, so no two of them run the same network. A test names each network that goes
 wrong by the command that runs it again: ``python -m tests.engine.test_geometries narrow 17 native``.
 """
 
@@ -83,7 +83,7 @@ def outgrows(topology: Topology, size: int) -> bool:
 
 
 def draw(engine: str, number: int) -> Draw:
-    """The ``number``-th network of ``engine``, of the first seed that gives one it can run; two of three on an engine of
+    """The ``number``-th network of ``engine``, of the first seed that gives one it runs; two of three for an engine of
     SMALL are in strips."""
     config, strips = ENGINES[engine], engine in SMALL and number % 3 > 0
     first = number + SEED_STEP * CANDIDATES * list(ENGINES).index(engine)

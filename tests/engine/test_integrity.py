@@ -1,4 +1,4 @@
-"""Nothing that goes wrong outside the engine hangs it or passes unseen: damaged images, bus errors, a stuck bus, resets."""
+"""Nothing that goes wrong outside the engine hangs it or passes unseen: damage, bus errors, a stuck bus, resets."""
 
 import dataclasses
 import functools
@@ -43,7 +43,7 @@ def with_image(program, image: bytes):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_flipped_bit_is_found(seed):
-    """One bit of descriptors, masks or parameters, checksums and padding included: all that is fetched but the image."""
+    """One bit of descriptors, masks or parameters, checksums and padding included: all that comes in but images."""
     rng = np.random.default_rng([seed, 5])
     _, program, images = drawn(seed % 12)
     runs = [transfer for transfer in program.transfers if transfer.stream in ("program", "mask", "parameter")]
@@ -71,8 +71,8 @@ READ = {
 }
 """What the engine reads of a descriptor."""
 
-CHECKED = ("magic", "version", "configuration", "mask_beats", "parameter_beats", "mask_keep", "mask_reuse", "parameter_keep",
-           "parameter_reuse")
+CHECKED = ("magic", "version", "configuration", "mask_beats", "parameter_beats", "mask_keep", "mask_reuse",
+           "parameter_keep", "parameter_reuse")
 """Fields in which any flipped bit is an error."""
 
 
@@ -119,7 +119,7 @@ def test_what_is_not_read_of_a_descriptor_changes_nothing():
 
 
 def test_a_damaged_descriptor_with_a_right_checksum_ends():
-    """To the engine it is another program: it ends with an error, the watchdog's at the latest, or it computes something
+    """To the engine it is another program: it has an error, the watchdog's at the latest, or it computes something
     else. A program that runs to its end is one whose damage the engine has no way to see."""
     outcomes = Counter()
     for seed in range(144):

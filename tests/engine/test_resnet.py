@@ -71,7 +71,7 @@ def test_imagenet(network, preset, capsys):
 @pytest.mark.nightly
 @pytest.mark.parametrize("kibibytes", (128, 256))
 def test_traffic_against_int8(kibibytes):
-    """ResNet-18 with an activation memory that it does not fit: all bytes, against the same engine with int8 weights."""
+    """ResNet-18 with an activation memory too small for it: all bytes, against the same engine with int8 weights."""
     config = EngineConfig.preset("edge", activation_bytes=kibibytes << 10)
     networks = {coats: untrained.network("resnet18", coats=coats, code="ans") for coats in (1, 3)}
     assert traffic_floor(networks[1], config.activation_bytes).spill_reads
