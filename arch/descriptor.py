@@ -79,8 +79,8 @@ class Error(enum.IntEnum):
     BAD_SYMBOL = 6
     """A raw coat index larger than the table."""
     IMPOSSIBLE = 7
-    """An operation that could never end: it waits for more than was started before it, moves or computes nothing, or
-    uses again what the layer before did not keep."""
+    """An operation that could never end or that nothing can need: it waits for more than was started before it, moves or
+    computes nothing, moves more than the activation memory holds, or uses again what the layer before did not keep."""
     PROGRAM_CRC = 8
     """A descriptor's checksum does not match."""
     MASK_CRC = 9

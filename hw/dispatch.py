@@ -150,8 +150,10 @@ class Dispatcher(wiring.Component):
         uses_kept = is_layer | (opcode == Opcode.END)
         kept_differs = uses_kept & (((is_layer & field("mask_reuse")) != mask_kept)
                                     | ((is_layer & field("parameter_reuse")) != parameters_kept))
+        # A transfer beyond the activation memory would overwrite its own beats, for millions of them.
+        misses = transfers & ((field("beats") == 0) | (field("beats") > config.activation_bytes // config.bus_bytes))
         impossible = Signal()
-        m.d.comb += impossible.eq(waits_forever | transfers & (field("beats") == 0) | empty_layer | kept_differs)
+        m.d.comb += impossible.eq(waits_forever | misses | empty_layer | kept_differs)
 
         def end(error: Error):
             m.d.sync += self.error.eq(error)

@@ -77,9 +77,7 @@ CHECKED = ("magic", "version", "configuration", "mask_beats", "parameter_beats",
 
 
 def bits_of(names) -> set[int]:
-    return {32 * FIELDS[name].word + FIELDS[name].lsb + bit for name in names
-            # A copy of millions of beats beyond the memory ends, but not soon.
-            for bit in range(16 if name == "beats" else FIELDS[name].bits)}
+    return {32 * FIELDS[name].word + FIELDS[name].lsb + bit for name in names for bit in range(FIELDS[name].bits)}
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from hw.crc import StreamCrc
 from hw.dispatch import LAYER_COMMANDS, Dispatcher
 
 CONFIG = EngineConfig.preset("tiny")
+BEATS = CONFIG.activation_bytes // CONFIG.bus_bytes
 PROGRAM = 0x1000
 LIMIT = 5_000
 TRANSFER = dict(memory_address=0x12345678, activation_address=0x1F0, beats=77)
@@ -223,6 +224,8 @@ def flipped(octets: bytes, bit: int) -> bytes:
     (one(pixels=0), Error.IMPOSSIBLE, 1),
     (one(out_channels=0), Error.IMPOSSIBLE, 1),
     ([begin(), descriptor.pack(opcode=Opcode.LOAD, **{**TRANSFER, "beats": 0}), END], Error.IMPOSSIBLE, 1),
+    ([begin(), descriptor.pack(opcode=Opcode.STORE, **{**TRANSFER, "beats": BEATS + 1}), END], Error.IMPOSSIBLE, 1),
+    ([begin(), descriptor.pack(opcode=Opcode.LOAD, **{**TRANSFER, "beats": (1 << 24) - 1}), END], Error.IMPOSSIBLE, 1),
 ])
 def test_broken_programs_end_in_an_error(program, error, position):
     result = run(program, random.Random(0))
