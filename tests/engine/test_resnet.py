@@ -13,6 +13,7 @@ from golden.networks import NETWORKS
 from golden.photograph import photographs
 from reports.baseline import int8_bytes
 from reports.traffic import traffic_floor
+from sim.memory import DEVICES, memory_timing
 from sim.network import NetworkRun, simulate_network
 from tests.compiler.dataflow import Dataflow
 from tests.compiler.test_program import check_regions, shapes_only
@@ -26,17 +27,18 @@ UTILISATION = {"edge": .95, "base": .92, "hiddenite": .85}
 """Least of a whole network, by preset."""
 
 
-def run(network: str, preset: str) -> tuple[NetworkRun, float]:
-    """Simulates and checks, with the utilisation of the preset and near the traffic floor. Returns the bytes over the
-    floor as well."""
-    integers, config = untrained.network(network), EngineConfig.preset(preset)
-    result = simulate_network(integers, photographs(integers.topology.input_shape, 1), config)
+def run(network: str, preset: str, coats: int = 3, memory: str = "ideal") -> tuple[NetworkRun, float]:
+    """Simulates and checks: every tensor, every byte, every cycle; and how near it is to the traffic floor. Returns the
+    bytes over the floor as well."""
+    integers, config = untrained.network(network, coats=coats), EngineConfig.preset(preset)
+    result = simulate_network(integers, photographs(integers.topology.input_shape, 1), config,
+                              memory=memory_timing(memory, config))
     assert result.bit_exact, result.mismatches
     assert not result.byte_differences
     assert result.bytes == result.planned_bytes
     assert result.cycles == result.predicted_cycles
+    assert all(layer.cycles == layer.predicted_cycles for layer in result.layers)
     assert result.counters["useful_macs"] == result.macs
-    assert result.utilisation >= UTILISATION[preset]
     floor = traffic_floor(integers, config.activation_bytes)
     excess = sum(result.bytes.values()) / floor.total
     assert excess <= (SPILLED if floor.spill_reads else RESIDENT)
@@ -54,18 +56,38 @@ def record(result: NetworkRun, excess: float) -> dict:
 
 
 def test_cifar():
-    run("resnet18-cifar", "edge")
+    result, _ = run("resnet18-cifar", "edge")
+    assert result.utilisation >= UTILISATION["edge"]
+
+
+def keep(name: str, result: NetworkRun, excess: float, capsys):
+    text = json.dumps(record(result, excess), indent=1)
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    (RECORDS / f"{name}.json").write_text(text + "\n")
+    with capsys.disabled():
+        print(f"\n{text}")
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("preset", UTILISATION)
 @pytest.mark.parametrize("network", ("resnet18", "resnet50"))
 def test_imagenet(network, preset, capsys):
-    text = json.dumps(record(*run(network, preset)), indent=1)
-    RECORDS.mkdir(parents=True, exist_ok=True)
-    (RECORDS / f"{network}-{preset}.json").write_text(text + "\n")
-    with capsys.disabled():
-        print(f"\n{text}")
+    result, excess = run(network, preset)
+    keep(f"{network}-{preset}", result, excess, capsys)
+    assert result.utilisation >= UTILISATION[preset]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("coats", (1, 7))
+@pytest.mark.parametrize("network", ("resnet18", "resnet50"))
+def test_imagenet_with_other_coats(network, coats, capsys):
+    keep(f"{network}-base-{coats}-coats", *run(network, "base", coats), capsys)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("memory", DEVICES)
+def test_imagenet_behind_a_real_memory(memory, capsys):
+    keep(f"resnet18-base-{memory}", *run("resnet18", "base", memory=memory), capsys)
 
 
 @pytest.mark.nightly
