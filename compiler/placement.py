@@ -181,22 +181,22 @@ class Placer:
 
     def _occupied(self, state: State, geometry: Geometry, choice: Choice, replaced: str | None) -> list[dict[str, list[Span]]]:
         """What must not be overwritten while each strip runs: rows that it, a later strip or a later layer reads. The
-        output may take the place of the rows of ``replaced`` that the strip reads."""
+        output of a strip that stays may take the place of the rows of ``replaced`` that it reads."""
         found: list[dict[str, list[Span]]] = [{} for _ in choice.strips]
         for name, resident in state.residents.items():
             tensor, needed = self.tensors[name], choice.keep[name]
             start = choice.start.get(name, tensor.rows)
-            for strip, spans in reversed(list(zip(choice.strips, found))):
-                here, rows = [], self._rows(geometry, strip, name)
-                first = needed
+            for number in reversed(range(len(choice.strips))):
+                here, rows = [], self._rows(geometry, choice.strips[number], name)
+                first, gives_way = needed, name == replaced and number >= choice.streamed
                 if rows is not None and rows[1] > start:
                     needed = min(needed, max(rows[0], start))
-                    first = needed if name != replaced else min(first, max(rows[1], start))
-                if name in choice.restored and name != replaced and rows[0] < start:
+                    first = min(first, max(rows[1], start)) if gives_way else needed
+                if name in choice.restored and not gives_way and rows[0] < start:
                     here.append(self._span(tensor, resident.base, rows[0], min(rows[1], start)))
                 if first < tensor.rows:
                     here.append(self._span(tensor, resident.base, first, tensor.rows))
-                spans[name] = here
+                found[number][name] = here
         return found
 
     def _apart(self, choice: Choice, spans: dict[str, list[Span]]) -> bool:

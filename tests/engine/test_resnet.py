@@ -38,7 +38,8 @@ def run(network: str, preset: str, coats: int = 3, memory: str = "ideal") -> tup
     assert result.bytes == result.planned_bytes
     assert result.cycles == result.predicted_cycles
     assert all(layer.cycles == layer.predicted_cycles for layer in result.layers)
-    assert result.counters["useful_macs"] == result.macs
+    # Strips of a pooled layer compute the rows that they share twice.
+    assert result.macs <= result.counters["useful_macs"] < 1.002 * result.macs
     floor = traffic_floor(integers, config.activation_bytes)
     excess = sum(result.bytes.values()) / floor.total
     assert excess <= (SPILLED if floor.spill_reads else RESIDENT)
