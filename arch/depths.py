@@ -1,4 +1,4 @@
-"""How much blocks hold, ask for ahead or keep in flight: fixed in the RTL, and the compiler's cycle prediction counts on it."""
+"""How much blocks hold, ask for ahead or keep in flight: fixed in the RTL, and what predicted cycles count on."""
 
 OUTSTANDING_BURSTS = 8
 """Read bursts that may be on their way."""

@@ -79,8 +79,9 @@ class Error(enum.IntEnum):
     BAD_SYMBOL = 6
     """A raw coat index larger than the table."""
     IMPOSSIBLE = 7
-    """An operation that could never end or that nothing can need: it waits for more than was started before it, moves or
-    computes nothing, moves more than the activation memory holds, or uses again what the layer before did not keep."""
+    """An operation that could never end or that nothing can need: it waits for more than was started before it, moves
+    or computes nothing, moves more than the activation memory holds, or uses again what the layer before did not
+    keep."""
     PROGRAM_CRC = 8
     """A descriptor's checksum does not match."""
     MASK_CRC = 9
@@ -177,7 +178,7 @@ FIELDS = {
     "symbol_bits": Field(14, 4, 4),
     #: Largest valid coat index.
     "coats": Field(14, 8, 4),
-    #: The next layer decodes the same mask stream again (``mask_reuse``), or has the same parameters: they stay on chip.
+    #: The next layer decodes the same mask stream again (``mask_reuse``), or has the same parameters: they stay.
     "mask_keep": Field(14, 12, 1),
     "mask_reuse": Field(14, 13, 1),
     "parameter_keep": Field(14, 14, 1),

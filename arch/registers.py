@@ -132,9 +132,9 @@ _INTRODUCTION = """\
 
 Generated from `arch/registers.py` by `python -m arch.registers > docs/registers.md`.
 
-AXI4-Lite, 32-bit data, byte addresses of {address_bits} bits of which the lowest two are ignored. An access to an address
-that is not in the table, and a write to a read-only register, is answered SLVERR and changes nothing. Writes honour
-byte strobes. After power-up every register that can be written is zero.
+AXI4-Lite, 32-bit data, byte addresses of {address_bits} bits of which the lowest two are ignored. An access to an
+address that is not in the table, and a write to a read-only register, is answered SLVERR and changes nothing. Writes
+honour byte strobes. After power-up every register that can be written is zero.
 
 Access: `r` read only; `rw` keeps what was written; `w1c` set by hardware, a one written clears; `w1p` a one written
 acts once, reads as zero.

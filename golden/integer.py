@@ -111,8 +111,8 @@ class IntegerLayer:
             self._require(type(value) is int and low <= value <= high, name, f"an integer in {low}..{high}",
                           repr(value))
         self._require(self.low in (-128, 0), "low", "-128 or 0", repr(self.low))
-        for field in ("offset_input", "offset_output"):
-            self._require(type(getattr(self, field)) is bool, field, "True or False", repr(getattr(self, field)))
+        for name in ("offset_input", "offset_output"):
+            self._require(type(getattr(self, name)) is bool, name, "True or False", repr(getattr(self, name)))
         self._require(not (self.layer.wide and pool), "pool", "absent from a wide layer", pool)
 
     def _check_symbols(self):

@@ -6,8 +6,8 @@ from amaranth.lib import data
 from arch.config import MAX_COATS
 from arch.descriptor import FIELDS
 
-__all__ = ["COUNT_BITS", "MaskCommand", "ParameterCommand", "DecodeCommand", "BuildCommand", "PassCommand", "PostCommand",
-           "TransferCommand", "ReadCommand"]
+__all__ = ["COUNT_BITS", "MaskCommand", "ParameterCommand", "DecodeCommand", "BuildCommand", "PassCommand",
+           "PostCommand", "TransferCommand", "ReadCommand"]
 
 #: Width of the counts of completed layers, loads and stores of a program.
 COUNT_BITS = FIELDS["wait_layers"].bits

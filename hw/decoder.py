@@ -205,8 +205,8 @@ class CoatDecoder(wiring.Component):
         with m.If(self.restore | self.finish):
             m.d.sync += asking.eq(0)
 
-        # Which words of a lane are there and which of them are virtual, and whether its first one has come: of all lanes
-        # together, which a simulator handles as a few wide words. ``used_virtual`` is about the last step.
+        # Which words of a lane are there and which of them are virtual, and whether its first one has come: of all
+        # lanes together, which a simulator handles as a few wide words. ``used_virtual`` is about the last step.
         def of_lanes(*names):
             return (Signal(config.decoder_lanes, name=name) for name in names)
 

@@ -61,8 +61,8 @@ class DrainWalker(wiring.Component):
 
     Latency: steps are registered. A pixel takes ``groups`` = ceil(channels of the column tile / R) cycles, in a wide
     layer one per channel. With a maximum pool it takes ``max(targets * groups, POOL_UPDATE)`` cycles, 1 if it has no
-    target, and the last pixel of a map row ``targets * groups + POOL_UPDATE``. Every cycle with ``residual_waits`` comes
-    on top of that. Pixel tiles that are ready follow each other without a gap, column tiles with one of
+    target, and the last pixel of a map row ``targets * groups + POOL_UPDATE``. Cycles with ``residual_waits`` come on
+    top. Pixel tiles that are ready follow each other without a gap, column tiles with one of
     ``POST_COLUMN_TILE``, layers of ``POST_LAYER`` cycles. An average pool takes another ``POST_AVERAGE + groups`` after
     the last pixel of a column tile. All of these are in :mod:`arch.latency`.
 

@@ -34,9 +34,9 @@ class Engine(wiring.Component):
 
     Operation: a pulse on ``start`` runs the program at ``program_address``; descriptors, masks, parameters and
     activations cross the memory interface only. ``done`` rises when everything has been written back and stays high
-    until the next start; ``error``, ``error_position`` and ``error_segment`` then say what went wrong first, if anything
-    did. After an error nothing more is begun, and ``done`` rises when what was begun has ended, or when nothing has
-    moved for ``config.watchdog_cycles`` cycles.
+    until the next start; ``error``, ``error_position`` and ``error_segment`` then say what went wrong first, if
+    anything did. After an error nothing more is begun, and ``done`` rises when what was begun has ended, or when nothing
+    has moved for ``config.watchdog_cycles`` cycles.
 
     Members
     -------
@@ -254,7 +254,8 @@ class Engine(wiring.Component):
         # The first error wins; of several in one cycle, the one nearest to the cause.
         errors = [
             (memory.read_data.valid & memory.read_data.ready & memory.read_error, Error.BUS_READ, arbiter.position, 0),
-            (memory.write_done.valid & memory.write_done.ready & memory.write_error, Error.BUS_WRITE, store.position, 0),
+            (memory.write_done.valid & memory.write_done.ready & memory.write_error, Error.BUS_WRITE, store.position,
+             0),
             (mask_checker.error, Error.MASK_CRC, mask_checker.position, mask_checker.segment),
             (parameter_checker.error, Error.PARAMETER_CRC, parameter_checker.position, parameter_checker.segment),
             (decoder.error != Error.NONE, decoder.error, decode_position, 0),

@@ -18,9 +18,9 @@ class MaskBuffer(wiring.Component):
     Words are taken in order; past the layer's last stored word there are zero words, marked ``past_end``, without end.
     ``finish`` ends the layer: words never taken are dropped and the next layer begins at the beat after them.
 
-    A layer with ``mask_keep`` stays: after its end the buffer is at its beginning again, and the next command, which has
-    ``mask_reuse``, takes the same words; the last one of them, without ``mask_keep``, moves on. All beats of a kept layer
-    must fit the ring.
+    A layer with ``mask_keep`` stays: after its end the buffer is at its beginning again, and the next command, which
+    has ``mask_reuse``, takes the same words; the last one of them, without ``mask_keep``, moves on. All beats of a kept
+    layer must fit the ring.
 
     ``save`` keeps everything from the next word on, and ``restore`` goes back there, until ``release`` (which may come
     with the last restore). The beats of all words asked for between save and the last restore must fit the ring.
@@ -176,8 +176,8 @@ class MaskBuffer(wiring.Component):
         with m.If(self.finish):
             m.d.sync += [active.eq(0), keeping.eq(0)]
 
-        # Jumps: back to the saved place, or on to where the next layer begins: the beat after a layer's last word, or the
-        # beginning of a layer that is kept.
+        # Jumps: back to the saved place, or on to where the next layer begins: the beat after a layer's last word, or
+        # the beginning of a layer that is kept.
         target, settle = Signal(place_bits), Signal()
         m.d.comb += [target.eq(saved_place), settle.eq(~settled & ~keeping & (left == 0))]
         with m.If(self.save):

@@ -1,4 +1,4 @@
-"""How emitted Verilog is put: rewritings of what Yosys prints that change how it reads and simulates, not what it does."""
+"""How emitted Verilog is put: rewritings of what Yosys prints that change how it reads, not what it does."""
 
 from __future__ import annotations
 

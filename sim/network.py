@@ -193,8 +193,9 @@ def _layer_runs(program: Program, prediction: Prediction, result: SimulationResu
         traces = [run.layers[index] for run in result.runs]
         layers.append(LayerRun(
             name=plan.name, bit_exact=plan.name not in wrong if checked else None,
-            cycles=sum(trace.cycles for trace in traces), predicted_cycles=predicted[index] * count, macs=plan.macs * program.batch * count,
-            counters=_sum(trace.counters for trace in traces), bytes=_sum(trace.bytes for trace in traces),
+            cycles=sum(trace.cycles for trace in traces), predicted_cycles=predicted[index] * count,
+            macs=plan.macs * program.batch * count, counters=_sum(trace.counters for trace in traces),
+            bytes=_sum(trace.bytes for trace in traces),
             planned_bytes=_times(plan.bytes, count), macs_per_cycle=program.config.macs_per_cycle))
     return tuple(layers)
 
