@@ -35,8 +35,8 @@ class Engine(wiring.Component):
     Operation: a pulse on ``start`` runs the program at ``program_address``; descriptors, masks, parameters and
     activations cross the memory interface only. ``done`` rises when everything has been written back and stays high
     until the next start; ``error``, ``error_position`` and ``error_segment`` then say what went wrong first, if
-    anything did. After an error nothing more is begun, and ``done`` rises when what was begun has ended, or when nothing
-    has moved for ``config.watchdog_cycles`` cycles.
+    anything did. After an error nothing more is begun, and ``done`` rises when what was begun has ended, or when
+    nothing has moved for ``config.watchdog_cycles`` cycles.
 
     Members
     -------
