@@ -50,9 +50,8 @@ def record(result: NetworkRun, excess: float) -> dict:
     """What a run cost, as numbers to compare with earlier ones."""
     return {
         "network": result.network, "preset": result.config.name, "cycles": result.cycles,
-        "utilisation": result.utilisation,
-        "stalls": {name: value for name, value in result.counters.items() if name.startswith("stall_")},
-        "bytes": result.bytes, "bytes_over_floor": excess, "seconds": vars(result.seconds),
+        "utilisation": result.utilisation, "counters": result.counters, "bytes": result.bytes,
+        "bytes_over_floor": excess, "seconds": vars(result.seconds),
     }
 
 
