@@ -9,7 +9,7 @@ from arch.config import EngineConfig
 from arch.descriptor import FIELDS
 from compiler.errors import CompileError
 from compiler.geometry import Geometry
-from compiler.placement import LayerStep, LoadStep, Step, StoreStep
+from compiler.steps import LayerStep, LoadStep, Step, StoreStep
 
 if TYPE_CHECKING:  # importing it would load torch, which the compiler does not need
     from golden.integer import IntegerLayer, IntegerNetwork
@@ -71,17 +71,24 @@ def check(network: IntegerNetwork, layers: tuple[Geometry, ...], config: EngineC
     if network.rounds != config.rounds:
         raise CompileError(f"network {network.topology.name}: its random stream has {network.rounds} rounds, the "
                            f"engine's has {config.rounds}: use a configuration with rounds={network.rounds}")
+    check_shapes(layers)
     bounds = network.accumulator_bounds()
     for geometry, layer in zip(layers, network.layers):
-        _check_fields(geometry)
         _check_widths(geometry, layer, bounds[geometry.name], config)
 
 
-def check_length(network: IntegerNetwork, steps: Sequence[Step], batch: int):
-    """Raise CompileError if ``steps`` for every image of a batch are more than a program can have."""
+def check_shapes(layers: tuple[Geometry, ...]):
+    """Raise CompileError for the first layer whose shape no engine can run."""
+    for geometry in layers:
+        _check_fields(geometry)
+
+
+def check_length(network: str, steps: Sequence[Step], batch: int):
+    """Raise CompileError if ``steps`` of the network of that name, for every image of a batch, are more than a program
+    can have."""
     largest = (1 << FIELDS["wait_layers"].bits) - 1
     for kind, what in (LayerStep, "layers or strips of layers"), (LoadStep, "loads"), (StoreStep, "stores"):
         count = sum(isinstance(step, kind) for step in steps)
         if batch * count > largest:
-            raise CompileError(f"network {network.topology.name}: {batch} x {count} {what}, a program has at most "
+            raise CompileError(f"network {network}: {batch} x {count} {what}, a program has at most "
                                f"{largest}: use a smaller batch or a configuration with larger activation_bytes")

@@ -49,8 +49,8 @@ class Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """Sizes of one layer, or of a strip of it. Shapes are (height, width, channels); ``map`` is the convolution's output
-    before the pool."""
+    """Sizes of one layer, or of a strip of it. Shapes are (height, width, channels); ``map`` is the convolution's
+    output before the pool."""
 
     layer: Layer
     #: Number of the layer.
@@ -106,7 +106,7 @@ class Geometry:
         return self.pool_kind != "average"
 
     def strip(self, first: int, last: int) -> Strip:
-        """The strip that computes output rows ``first`` to ``last``; to the output's last row, all of the map's rest."""
+        """The strip that computes output rows ``first`` to ``last``; to the output's last row, all the map's rest."""
         layer, pool = self.layer, self.layer.pool
         map_first, map_last = first, last
         if self.pool_kind == "max":

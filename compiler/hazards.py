@@ -17,8 +17,8 @@ from compiler.ring import Span
 
 
 class _Bytes:
-    """For every cell of a memory and every unit, how many of the unit's operations there were when one of them last read
-    or wrote it: what to wait for."""
+    """For every cell of a memory and every unit, how many of the unit's operations there were when one of them last
+    read or wrote it: what to wait for."""
 
     def __init__(self, cells: int, cell: int, units: tuple[str, ...]):
         self._cell, self._cells = cell, cells

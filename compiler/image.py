@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from arch import descriptor
 from arch.config import SEGMENT_BYTES, EngineConfig
 from compiler.geometry import Geometry
 from compiler.masks import MaskStream
-from compiler.placement import Step, StoreStep
+from compiler.steps import Step, StoreStep
 from golden.topology import IMAGE
 
 if TYPE_CHECKING:  # importing it would load torch, which the compiler does not need
@@ -21,21 +22,31 @@ REGION_BYTES = 64
 """Every region of the memory image starts at a multiple of this, and of a beat."""
 
 
-class ImageBuilder:
-    """Lays regions one after another."""
+class Allocator:
+    """Gives out addresses, one region after another."""
 
     def __init__(self, config: EngineConfig):
         self._alignment = max(REGION_BYTES, config.bus_bytes)
-        self._image = bytearray()
+        #: Bytes of all regions so far.
+        self.size = 0
 
     def reserve(self, size: int) -> int:
-        """Address of a new region of ``size`` zero bytes."""
-        address = len(self._image)
-        self._image += bytes(-(-size // self._alignment) * self._alignment)
+        """Address of a new region of ``size`` bytes."""
+        address = self.size
+        self.size += -(-size // self._alignment) * self._alignment
         return address
+
+
+class ImageBuilder(Allocator):
+    """Lays regions one after another. What nothing is put into is zero."""
+
+    def __init__(self, config: EngineConfig):
+        super().__init__(config)
+        self._image = bytearray()
 
     def place(self, address: int, content: bytes):
         """Fill a region from its beginning."""
+        self._image += bytes(max(0, address + len(content) - len(self._image)))
         self._image[address:address + len(content)] = content
 
     def append(self, content: bytes) -> int:
@@ -44,14 +55,9 @@ class ImageBuilder:
         self.place(address, content)
         return address
 
-    @property
-    def size(self) -> int:
-        """Bytes of all regions so far."""
-        return len(self._image)
-
     def build(self) -> bytes:
         """All regions."""
-        return bytes(self._image)
+        return bytes(self._image.ljust(self.size, b"\0"))
 
 
 def segments(content: bytes, config: EngineConfig) -> bytes:
@@ -76,24 +82,17 @@ def parameter_records(multiplier: np.ndarray, bias: np.ndarray) -> bytes:
     return bytes(records)
 
 
-class Regions:
-    """Where in memory everything is: descriptors, masks, parameters, and every tensor that memory holds some of."""
+class TensorRegions:
+    """Where in memory every tensor is that memory holds some of."""
 
-    def __init__(self, image: ImageBuilder, network: IntegerNetwork, layers: tuple[Geometry, ...],
-                 streams: list[MaskStream], steps: list[Step], config: EngineConfig, batch: int):
+    def __init__(self, memory: Allocator, layers: tuple[Geometry, ...], steps: Sequence[Step], config: EngineConfig,
+                 batch: int):
         beat = config.bus_bytes
-        self.descriptors = batch * len(steps) + 2
-        self.program = image.reserve(self.descriptors * descriptor.BYTES)
-        coded = [segments(stream.words.astype("<u2").tobytes(), config) for stream in streams]
-        records = [segments(parameter_records(layer.multiplier, layer.bias), config) for layer in network.layers]
-        #: (address, bytes) by layer.
-        self.masks = [(image.append(content), len(content)) for content in coded]
-        self.parameters = [(image.append(content), len(content)) for content in records]
         height, width, channels = layers[0].input_shape
         #: Bytes of one image, and of its result.
         self.input_bytes, self.output_bytes = (
             -(-size // beat) * beat for size in (height * width * channels, layers[-1].output_bytes))
-        self.input, self.output = (image.reserve(batch * size) for size in (self.input_bytes, self.output_bytes))
+        self.input, self.output = (memory.reserve(batch * size) for size in (self.input_bytes, self.output_bytes))
         spilled: dict[str, int] = {}
         for step in steps:
             if isinstance(step, StoreStep):
@@ -101,9 +100,24 @@ class Regions:
         spilled.pop(layers[-1].name)
         # Images share the places of what is spilled: address and bytes to the next image's.
         self._tensors = {IMAGE: (self.input, self.input_bytes), layers[-1].name: (self.output, self.output_bytes)}
-        self._tensors |= {name: (image.reserve(size), 0) for name, size in spilled.items()}
+        self._tensors |= {name: (memory.reserve(size), 0) for name, size in spilled.items()}
 
-    def tensor(self, name: str, image: int) -> int:
+    def address(self, name: str, image: int) -> int:
         """Address of a tensor's copy in memory."""
         address, pitch = self._tensors[name]
         return address + image * pitch
+
+
+class Regions:
+    """Where in memory everything is: descriptors, masks, parameters and tensors."""
+
+    def __init__(self, image: ImageBuilder, network: IntegerNetwork, layers: tuple[Geometry, ...],
+                 streams: list[MaskStream], steps: Sequence[Step], config: EngineConfig, batch: int):
+        self.descriptors = batch * len(steps) + 2
+        self.program = image.reserve(self.descriptors * descriptor.BYTES)
+        coded = [segments(stream.words.astype("<u2").tobytes(), config) for stream in streams]
+        records = [segments(parameter_records(layer.multiplier, layer.bias), config) for layer in network.layers]
+        #: (address, bytes) by layer.
+        self.masks = [(image.append(content), len(content)) for content in coded]
+        self.parameters = [(image.append(content), len(content)) for content in records]
+        self.tensors = TensorRegions(image, layers, steps, config, batch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -10,17 +9,16 @@ from arch import descriptor
 from arch.config import STREAM_BLOCK, EngineConfig
 from arch.descriptor import Code, Opcode, PoolMode
 from compiler.checks import check, check_length
-from compiler.clock import Clock
 from compiler.errors import CompileError
-from compiler.geometry import Geometry, geometries, tensors
-from compiler.hazards import Hazards
+from compiler.geometry import Geometry, geometries
 from compiler.image import ImageBuilder, Regions
 from compiler.masks import MaskStream, mask_streams
-from compiler.placement import LayerStep, LoadStep, Step, StoreStep
-from compiler.planning import Planner
+from compiler.outline import Outline, with_early_stores
+from compiler.planning import plan
 from compiler.program import LayerPlan, Operation, Program, Transfer
 from compiler.schedule import Tiling
 from compiler.sizes import MaskSize
+from compiler.steps import LayerStep, LoadStep
 
 if TYPE_CHECKING:  # importing it would load torch, which the compiler does not need
     from golden.integer import IntegerLayer, IntegerNetwork
@@ -90,60 +88,6 @@ def _tiling_fields(tiling: Tiling) -> dict[str, int]:
     return {"column_tiles": tiling.column_tiles, "pixel_tiles": tiling.pixel_tiles, "tile_pixels": tiling.tile_pixels}
 
 
-def _with_early_stores(steps: tuple[Step, ...], layers: tuple[Geometry, ...], config: EngineConfig) -> list[Step]:
-    """The steps, every store right behind the strip that writes the last of its bytes: what will take their place then
-    seldom has to wait."""
-    rows = tensors(layers, config)
-    written: dict[str, list[tuple[int, int, int]]] = {geometry.name: [] for geometry in layers}
-    places = []
-    for place, step in enumerate(steps):
-        if isinstance(step, LayerStep):
-            name, strip = layers[step.layer].name, step.strip
-            written[name].append((strip.first * rows[name].row_bytes, strip.last * rows[name].row_bytes, place))
-        elif isinstance(step, StoreStep):
-            place = max(place for first, last, place in written[step.tensor]
-                        if first < step.offset + step.size and step.offset < last)
-        places.append(place)
-    return [steps[index] for index in sorted(range(len(steps)), key=places.__getitem__)]
-
-
-def _waits(run: list[tuple[Step, int]], parts: dict[LayerStep, Geometry], regions: Regions,
-           config: EngineConfig, memory_bytes: int) -> list[dict[str, int]]:
-    """What every step waits for."""
-    hazards = Hazards(config, memory_bytes)
-    waits = []
-    for step, image in run:
-        if isinstance(step, LayerStep):
-            part = parts[step]
-            residual = None
-            if step.residual_address is not None:
-                residual = step.residual_address, math.prod(part.map_shape)
-            waits.append(hazards.layer((step.input_address, part.input_shape[0] * part.row_bytes), residual,
-                                       (step.output_address, part.output_bytes)))
-        else:
-            wait = hazards.load if isinstance(step, LoadStep) else hazards.store
-            waits.append(wait((regions.tensor(step.tensor, image) + step.offset, step.size), (step.address, step.size)))
-    return waits
-
-
-def _tilings(run: list[tuple[Step, int]], parts: dict[LayerStep, Geometry], streams: list[MaskStream],
-             waits: list[dict[str, int]], config: EngineConfig) -> list[Tiling | None]:
-    """The tiling of every strip, None for other steps."""
-    clock = Clock(config)
-    awaited = {wait["wait_layers"] for (step, _), wait in zip(run, waits) if isinstance(step, LayerStep)}
-    tilings: list[Tiling | None] = []
-    for (step, _), wait in zip(run, waits):
-        tiling = None
-        if isinstance(step, LayerStep):
-            tiling = clock.layer(wait, parts[step], streams[step.layer], clock.layers + 1 in awaited)
-        elif isinstance(step, LoadStep):
-            clock.load(wait, step.size)
-        else:
-            clock.store(wait, step.size)
-        tilings.append(tiling)
-    return tilings
-
-
 def compile_network(network: IntegerNetwork, config: EngineConfig, *, batch: int = 1) -> Program:
     """Compile ``network`` for an engine of ``config``: a run computes ``batch`` images, one after another.
 
@@ -154,15 +98,14 @@ def compile_network(network: IntegerNetwork, config: EngineConfig, *, batch: int
     layers = geometries(network.topology)
     check(network, layers, config)
     streams = mask_streams(network.layers, config)
-    plan = Planner(layers, tuple(MaskSize.of(stream) for stream in streams), config).plan()
-    check_length(network, plan, batch)
-    steps = _with_early_stores(plan, layers, config)
+    masks = tuple(map(MaskSize.of, streams))
+    steps = with_early_stores(plan(layers, masks, config), layers, config)
+    check_length(network.topology.name, steps, batch)
     image = ImageBuilder(config)
     regions = Regions(image, network, layers, streams, steps, config, batch)
-    parts = {step: layers[step.layer].cut(step.strip, step.packed) for step in steps if isinstance(step, LayerStep)}
-    run = [(step, number) for number in range(batch) for step in steps]
-    waits = _waits(run, parts, regions, config, image.size)
-    tilings = _tilings(run, parts, streams, waits, config)
+    tables = [(layer.offset, layer.frequencies) if layer.code == "ans" else None for layer in network.layers]
+    tensors = regions.tensors
+    outline = Outline.of(steps, layers, masks, tables, tensors, config, batch, image.size)
 
     beat = config.bus_bytes
     indices = {geometry.name: geometry.index for geometry in layers}
@@ -172,17 +115,17 @@ def compile_network(network: IntegerNetwork, config: EngineConfig, *, batch: int
     operations = []
     transfers = [Transfer(stream="program", address=regions.program, bytes=regions.descriptors * descriptor.BYTES,
                           layer=None, image=0)]
-    for (step, number), wait, tiling in zip(run, waits, tilings):
+    for (step, number), wait, tiling in zip(outline.run, outline.waits, outline.tilings):
         if not isinstance(step, LayerStep):
             opcode = Opcode.LOAD if isinstance(step, LoadStep) else Opcode.STORE
-            address = regions.tensor(step.tensor, number) + step.offset
+            address = tensors.address(step.tensor, number) + step.offset
             program.append(descriptor.pack(opcode=opcode, memory_address=address, activation_address=step.address,
                                            beats=step.size // beat, **wait))
             transfers.append(Transfer(
                 stream=opcode.name.lower(), address=address, bytes=step.size, image=number,
                 layer=step.layer if opcode == Opcode.LOAD else indices[step.tensor]))
             continue
-        part, index = parts[step], step.layer
+        part, index = outline.parts[step], step.layer
         operations.append(Operation(
             position=len(program), layer=index, image=number, first_row=step.strip.first, rows=part.output_shape[0],
             output_address=step.output_address, output_bytes=part.output_bytes, macs=part.macs))
@@ -205,9 +148,9 @@ def compile_network(network: IntegerNetwork, config: EngineConfig, *, batch: int
     program.append(descriptor.pack(opcode=Opcode.END))
     image.place(regions.program, b"".join(program))
     return Program(
-        config=config, batch=batch, image=image.build(), program_address=regions.program, input_address=regions.input,
-        input_bytes=batch * regions.input_bytes, input_shape=layers[0].input_shape, output_address=regions.output,
-        output_bytes=batch * regions.output_bytes, layers=_plans(layers, streams, operations, transfers, batch),
+        config=config, batch=batch, image=image.build(), program_address=regions.program, input_address=tensors.input,
+        input_bytes=batch * tensors.input_bytes, input_shape=layers[0].input_shape, output_address=tensors.output,
+        output_bytes=batch * tensors.output_bytes, layers=_plans(layers, streams, operations, transfers, batch),
         operations=tuple(operations), transfers=tuple(transfers), descriptors=regions.descriptors,
         requests=tuple(streams[operation.layer].requests for operation in operations))
 

@@ -25,20 +25,16 @@ class MaskStream:
     """The coded weights of one layer.
 
     ``words`` (uint16) are the stored words, ``bits`` the coded bits among them. ``tile_words[t]`` is how many stored
-    words have been requested when column tile t begins; the last entry is for the layer's end. ``requests`` says when
-    the decoder asks for words and needs them.
+    words have been requested when column tile t begins; the last entry is for the layer's end. ``tile_cycles[t]`` is in
+    how many cycles the requests of column tile t are served. ``requests`` says when the decoder asks for words and
+    needs them.
     """
 
     words: np.ndarray
     bits: int
     tile_words: tuple[int, ...]
+    tile_cycles: tuple[int, ...]
     requests: Requests
-
-    def tile_beats(self, config: EngineConfig) -> int:
-        """Beats that the largest column tile touches: what has to be kept to decode it again."""
-        words_per_beat = config.bus_bits // MASK_WORD_BITS
-        return max(-(-last // words_per_beat) - first // words_per_beat
-                   for first, last in zip(self.tile_words, self.tile_words[1:]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +108,15 @@ def _coded(layers: Sequence[CodedLayer], config: EngineConfig) -> Iterator[tuple
         yield words, _requests(layer, lengths, used, config)
 
 
+def _tile_cycles(layer: CodedLayer, asked: Requests, config: EngineConfig) -> tuple[int, ...]:
+    """Cycles in which the requests of every column tile are served: those of a step take whole cycles."""
+    out, kernel, run = layer.values.shape
+    columns = np.minimum(config.columns, out - np.arange(0, out, config.columns))
+    steps = -(-columns // config.build_columns) * kernel * -(-run // config.lanes)
+    cycles = -(-np.diff(asked.asked) // config.refill_words)
+    return tuple(np.add.reduceat(cycles, np.cumsum(steps) - steps).tolist())
+
+
 def encode(layers: Sequence[CodedLayer], config: EngineConfig) -> list[MaskStream]:
     """The mask stream of every layer for an engine of ``config``."""
     streams = []
@@ -119,7 +124,8 @@ def encode(layers: Sequence[CodedLayer], config: EngineConfig) -> list[MaskStrea
         tiles = -(-len(layer.values) // config.columns)
         requested = lanes.requested[::(lanes.requested.size - 1) // tiles]
         streams.append(MaskStream(words=lanes.words, bits=lanes.bits,
-                                  tile_words=tuple(np.minimum(requested, lanes.words.size).tolist()), requests=asked))
+                                  tile_words=tuple(np.minimum(requested, lanes.words.size).tolist()),
+                                  tile_cycles=_tile_cycles(layer, asked, config), requests=asked))
     return streams
 
 

@@ -148,7 +148,8 @@ class Program:
         return b"".join(image.tobytes().ljust(size, b"\0") for image in images)
 
     def unpack_output(self, content: bytes) -> np.ndarray:
-        """The last layer's tensors (batch, height, width, channels), int8 or int32, from the output region's content."""
+        """The last layer's tensors (batch, height, width, channels), int8 or int32, from the output region's
+        content."""
         last = self.layers[-1]
         size = self.output_bytes // self.batch
         return np.stack([np.frombuffer(content[first:first + last.output_bytes], last.output_type)

@@ -11,16 +11,18 @@ Span = tuple[int, int]
 
 def gaps(spans: Iterable[Span], ring: int) -> list[Span]:
     """What no span covers, lowest address first; a gap may wrap around. Nothing covered: one gap, the whole ring."""
-    ordered = sorted((address % ring, size) for address, size in spans if size > 0)
+    ordered = sorted([(address % ring, size) for address, size in spans if size > 0])
     if not ordered:
         return [(0, ring)]
     # What reaches over the end covers the beginning.
-    reach = begin = max(0, max(address + size for address, size in ordered) - ring)
+    reach = begin = max(0, max([address + size for address, size in ordered]) - ring)
     free = []
     for address, size in ordered:
         if address > reach:
             free.append((reach, address - reach))
-        reach = max(reach, address + size)
+        end = address + size
+        if end > reach:
+            reach = end
     if reach < ring:
         if begin == 0 and free and free[0][0] == 0:
             free.append((reach, ring - reach + free.pop(0)[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from arch import descriptor, latency
 from arch.config import MASK_WORD_BITS, SEGMENT_BYTES, EngineConfig
 from compiler.geometry import Geometry
+from compiler.steps import LayerStep
 
 if TYPE_CHECKING:
     from compiler.masks import MaskStream
@@ -16,21 +18,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MaskSize:
-    """Stored words of a layer's mask stream, and how many of them are requested when each column tile begins; the last
-    entry is for the layer's end. All that planning needs to know of the masks."""
+    """Stored words of a layer's mask stream; how many of them are requested when each column tile begins, the last
+    entry for the layer's end; and in how many cycles each column tile's requests are served. All that planning and
+    timing by :mod:`compiler.schedule` need to know of the masks."""
 
     words: int
     tile_words: tuple[int, ...]
+    tile_cycles: tuple[int, ...]
 
     @classmethod
     def of(cls, stream: MaskStream) -> MaskSize:
         """The size of an encoded stream."""
-        return cls(int(stream.words.size), tuple(stream.tile_words))
+        return cls(int(stream.words.size), stream.tile_words, stream.tile_cycles)
+
+    def tile_beats(self, config: EngineConfig) -> int:
+        """Beats that the largest column tile touches: what has to be kept to decode it again."""
+        words_per_beat = config.bus_bits // MASK_WORD_BITS
+        return max(-(-last // words_per_beat) - first // words_per_beat
+                   for first, last in itertools.pairwise(self.tile_words))
 
 
 def content_beats(size: int, config: EngineConfig) -> int:
     """Beats of ``size`` bytes."""
     return -(-size // config.bus_bytes)
+
+
+def mask_bytes(mask: MaskSize) -> int:
+    """Bytes of a layer's mask stream, without checksums."""
+    return mask.words * MASK_WORD_BITS // 8
+
+
+def parameter_bytes(geometry: Geometry) -> int:
+    """Bytes of a layer's parameters, without checksums."""
+    return descriptor.PARAMETER_BYTES * geometry.layer.out_channels
 
 
 def segment_beats(config: EngineConfig) -> int:
@@ -56,20 +76,35 @@ def kept_channels(config: EngineConfig) -> int:
     return config.parameter_channels - config.columns - burst
 
 
+def stays(geometry: Geometry, mask: MaskSize, config: EngineConfig) -> tuple[bool, bool]:
+    """Whether masks and parameters of a layer stay on chip between its strips."""
+    return (content_beats(mask_bytes(mask), config) <= kept_mask_beats(config),
+            geometry.layer.out_channels <= kept_channels(config))
+
+
+def fetched_bytes(step: LayerStep, geometry: Geometry, mask: MaskSize, config: EngineConfig) -> tuple[int, int]:
+    """Bytes of masks and of parameters that a strip of a layer fetches."""
+    masks = 0 if step.mask_reuse else checked_beats(mask_bytes(mask), config)
+    parameters = 0 if step.parameter_reuse else checked_beats(parameter_bytes(geometry), config)
+    return masks * config.bus_bytes, parameters * config.bus_bytes
+
+
+@dataclass(frozen=True)
+class Supposition:
+    """What a plan is made for, whatever the engine and the masks are: layers of at most so many ``weights`` and
+    ``channels`` stay on chip between their strips, and a weight has so many ``bits``."""
+
+    weights: int
+    channels: int
+    bits: float
+
+
 @dataclass(frozen=True)
 class LayerSizes:
-    """What a layer fetches, in beats with checksums, and how it uses the array."""
+    """What planning needs to know of a layer: what is fetched again, and how it uses the array."""
 
-    mask: MaskSize
-    mask_beats: int
-    parameter_beats: int
-    #: Whether masks and parameters stay on chip between strips.
-    masks_stay: bool
-    parameters_stay: bool
     #: Whether the masks of every column tile stay on chip between pixel tiles.
     tiles_stay: bool
-    #: Beats of the largest column tile.
-    tile_beats: int
     #: Bytes fetched again by every strip after the first.
     again_bytes: int
     #: Passes over the map, and pixels in one of its rows.
@@ -77,34 +112,24 @@ class LayerSizes:
     row_pixels: int
     #: Cycles of the post-processor for a pixel of all column tiles.
     groups: int
-    partial_sums: int
     #: Shortest pass that does not wait for weights.
     shortest: int
 
     @classmethod
-    def of(cls, geometry: Geometry, mask: MaskSize, config: EngineConfig) -> LayerSizes:
+    def of(cls, geometry: Geometry, supposed: Supposition, config: EngineConfig, *, tiles_stay: bool) -> LayerSizes:
         """Sizes of one layer."""
-        mask_bytes = 2 * mask.words
-        parameter_bytes = descriptor.PARAMETER_BYTES * geometry.layer.out_channels
-        mask_beats, parameter_beats = checked_beats(mask_bytes, config), checked_beats(parameter_bytes, config)
-        room = kept_mask_beats(config)
-        masks_stay = content_beats(mask_bytes, config) <= room
-        parameters_stay = geometry.layer.out_channels <= kept_channels(config)
-        words_per_beat = config.bus_bits // MASK_WORD_BITS
-        tile_beats = max(-(-last // words_per_beat) - first // words_per_beat
-                         for first, last in zip(mask.tile_words, mask.tile_words[1:]))
-        again = (0 if masks_stay else mask_beats) + (0 if parameters_stay else parameter_beats)
+        layer, again = geometry.layer, 0
+        if layer.weights > supposed.weights:
+            again += checked_beats(math.ceil(layer.weights * supposed.bits / 8), config)
+        if layer.out_channels > supposed.channels:
+            again += checked_beats(parameter_bytes(geometry), config)
+        tiles = geometry.column_tiles(config)
         return cls(
-            mask=mask, mask_beats=mask_beats, parameter_beats=parameter_beats, masks_stay=masks_stay,
-            parameters_stay=parameters_stay, tiles_stay=tile_beats <= room, tile_beats=tile_beats,
-            again_bytes=again * config.bus_bytes,
-            passes=geometry.column_tiles(config) * geometry.layer.kernel * geometry.run_chunks(config),
-            row_pixels=geometry.map_shape[1],
-            groups=sum(geometry.groups(config, tile) for tile in range(geometry.column_tiles(config))), partial_sums=config.partial_sums,
+            tiles_stay=tiles_stay, again_bytes=again * config.bus_bytes,
+            passes=tiles * geometry.layer.kernel * geometry.run_chunks(config), row_pixels=geometry.map_shape[1],
+            groups=sum(geometry.groups(config, tile) for tile in range(tiles)),
             shortest=max(config.columns // config.build_columns, latency.ACCUMULATE))
 
     def cycles(self, rows: int) -> int:
         """Cycles of the array for ``rows`` rows of the map, if only its weights can hold it up."""
-        pixels = rows * self.row_pixels
-        tiles = math.ceil(pixels / self.partial_sums)
-        return self.passes * max(pixels, tiles * self.shortest)
+        return self.passes * max(rows * self.row_pixels, self.shortest)
