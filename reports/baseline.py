@@ -1,4 +1,4 @@
-"""What a network's traffic is held against: the same network with stored 8-bit weights on the same engine."""
+"""What a network is held against: the same network with stored weights of 8, 4 or 1 bits on the same engine."""
 
 from __future__ import annotations
 
@@ -10,39 +10,62 @@ import numpy as np
 from arch.config import EngineConfig
 from compiler import Program, compile_network
 from golden.integer import IntegerLayer, IntegerNetwork
+from reports.actions import Actions, program_actions
 from sim.network import BYTES
+
+BITS = (8, 4, 1)
+"""Widths of stored weights that there are baselines of."""
 
 LARGEST_BUFFER = 1 << 20
 """Bytes of the largest buffer for weights that the baseline is given."""
 
 
-def _stored(layer: IntegerLayer) -> IntegerLayer:
-    """The layer with stored weights, all of them zero: no byte of a program depends on their values."""
+def _stored(layer: IntegerLayer, bits: int) -> IntegerLayer:
+    """The layer with stored weights, all the same: no byte of a program depends on their values.
+
+    Weights of one bit, +1 or -1, are raw indices of a table of these two, by which the stream's signs turn into any.
+    """
     shape = layer.layer
     weights = np.zeros((shape.out_channels, shape.kernel, shape.kernel, shape.in_channels), np.int8)
-    return dataclasses.replace(layer, code="stored", indices=None, stored=weights, table=(), symbol_bits=8,
-                               frequencies=(), offset=0, densities=(), kept=())
+    symbols = {"code": "raw", "indices": weights.view(np.uint8), "stored": None, "table": (1, -1)} if bits == 1 else {
+        "code": "stored", "indices": None, "stored": weights, "table": ()}
+    return dataclasses.replace(layer, **symbols, symbol_bits=bits, frequencies=(), offset=0, densities=(), kept=())
 
 
-def int8_bytes(network: IntegerNetwork, config: EngineConfig, *, batch: int = 1) -> dict[str, int]:
-    """Planned bytes of a run, by ``<stream>_bytes``, of ``network`` with 8-bit stored weights.
+def stored_program(network: IntegerNetwork, config: EngineConfig, bits: int = 8, *, batch: int = 1) -> Program:
+    """``network`` with stored weights of ``bits`` bits (one of :data:`BITS`), compiled for the engine that suits them.
 
-    The engine differs from ``config`` in its width of weights and of sums, and in a buffer for weights, of up to
-    ``LARGEST_BUFFER`` bytes, with which every layer's cross the memory interface once: the baseline at its best. Raises
-    CompileError if no such engine can run it.
+    That engine differs from ``config`` in its width of weights, for 8 bits in that of sums, and in a buffer for weights,
+    of up to ``LARGEST_BUFFER`` bytes, with which every layer's cross the memory interface once: the baseline at its best.
+    Raises CompileError if no such engine can run it.
     """
-    stored = dataclasses.replace(network, layers=tuple(map(_stored, network.layers)))
-    engine = dataclasses.replace(config, weight_bits=8, accumulator_bits=32)
+    if bits not in BITS:
+        raise ValueError(f"bits must be one of {BITS}, not {bits!r}")
+    stored = dataclasses.replace(network, layers=tuple(_stored(layer, bits) for layer in network.layers))
+    engine = dataclasses.replace(config, weight_bits=max(bits, 2),
+                                 accumulator_bits=32 if bits == 8 else config.accumulator_bits)
     program = compile_network(stored, engine, batch=batch)
     while engine.mask_bytes < LARGEST_BUFFER and (again := _fetched_again(program)):
         # Room for these weights and a burst.
         needed = 1 << (max(again) + engine.burst_beats * engine.bus_bytes - 1).bit_length()
         engine = dataclasses.replace(engine, mask_bytes=min(max(needed, 2 * engine.mask_bytes), LARGEST_BUFFER))
         program = compile_network(stored, engine, batch=batch)
-    return {name: program.predicted[name] for name in BYTES}
+    return program
 
 
 def _fetched_again(program: Program) -> list[int]:
     """Bytes of the weights of every layer that an image fetches more than once."""
     fetches = Counter((transfer.layer, transfer.bytes) for transfer in program.transfers if transfer.stream == "mask")
     return [size for (_, size), count in fetches.items() if count > program.batch]
+
+
+def stored_actions(program: Program, bits: int) -> Actions:
+    """Actions of one run of a :func:`stored_program`: weights of one bit need no random stream."""
+    actions = program_actions(program)
+    return dataclasses.replace(actions, generator_blocks=0) if bits == 1 else actions
+
+
+def int8_bytes(network: IntegerNetwork, config: EngineConfig, *, batch: int = 1) -> dict[str, int]:
+    """Planned bytes of a run, by ``<stream>_bytes``, of the :func:`stored_program` of 8 bits."""
+    program = stored_program(network, config, batch=batch)
+    return {name: program.predicted[name] for name in BYTES}
