@@ -56,7 +56,7 @@ def _multiply_accumulate(config: EngineConfig, costs: CostSet) -> float:
 
 
 def _generator_block(config: EngineConfig, costs: CostSet) -> float:
-    """Threefry2x32: an addition per round, two per key injection, a register of a block before and behind each round."""
+    """Threefry2x32: an addition per round, two per key injection; a block's register at each end of every round."""
     additions = config.rounds + 2 * (1 + config.rounds // 4)
     return costs.add(_WORD_BITS * additions) + costs.register(_BLOCK_BITS * (config.rounds + 1))
 

@@ -36,7 +36,8 @@ def test_generated_sets_say_how(name):
 @pytest.mark.parametrize("name, size, bits, read, write", [
     ("horowitz-45", 8, 64, 10, 10), ("horowitz-45", 32, 64, 20, 20), ("horowitz-45", 1024, 64, 100, 100),
     ("hwcomponents-45", 64, 64, 25.9, 19.6), ("hwcomponents-45", 8, 64, 6.1, 7.9),
-    ("hwcomponents-45", 1024, 64, 93.5, 76.2), ("hwcomponents-22", 64, 64, 5.67, 4.43), ("zigzag-45", 64, 64, 21.2, 18.7), ("zigzag-22", 64, 64, 5.33, 4.57),
+    ("hwcomponents-45", 1024, 64, 93.5, 76.2),
+    ("hwcomponents-22", 64, 64, 5.67, 4.43), ("zigzag-45", 64, 64, 21.2, 18.7), ("zigzag-22", 64, 64, 5.33, 4.57),
 ])
 def test_known_memories(name, size, bits, read, write):
     costs = cost_set(name)
