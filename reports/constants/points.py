@@ -1,6 +1,6 @@
 """Regenerates the cached points of a constant set from the library it comes from. Not needed at run time.
 
-Run in an environment of its own, with Python 3.12 or newer, g++ and make (two cores: about ten minutes each):
+Run in an environment of its own, with Python 3.12 or newer, g++ and make (a minute or two each):
 
     pip install hwcomponents==1.0.114 hwcomponents-cacti==1.0.40 hwcomponents-library==1.0.58 \
         hwcomponents-neurosim==1.0.43 zigzag-dse==3.9.1 six
