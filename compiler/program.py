@@ -121,9 +121,14 @@ class Program:
         return predict(self.config, program, self.requests, memory, address=self.program_address)
 
     @cached_property
+    def prediction(self) -> Prediction:
+        """Cycles of a run with an ideal memory."""
+        return self.predict()
+
+    @property
     def predicted_cycles(self) -> int:
         """Cycles from start to done with an ideal memory."""
-        return self.predict().cycles
+        return self.prediction.cycles
 
     @property
     def predicted_utilisation(self) -> float:

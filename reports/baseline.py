@@ -8,9 +8,10 @@ from collections import Counter
 import numpy as np
 
 from arch.config import EngineConfig
-from compiler import Program, compile_network
+from compiler import CompileError, Program, compile_network
 from golden.integer import IntegerLayer, IntegerNetwork
-from reports.actions import Actions, program_actions
+from reports.actions import LayerRecord
+from reports.records import program_records
 from sim.network import BYTES
 
 BITS = (8, 4, 1)
@@ -32,25 +33,38 @@ def _stored(layer: IntegerLayer, bits: int) -> IntegerLayer:
     return dataclasses.replace(layer, **symbols, symbol_bits=bits, frequencies=(), offset=0, densities=(), kept=())
 
 
-def stored_program(network: IntegerNetwork, config: EngineConfig, bits: int = 8, *, batch: int = 1) -> Program:
-    """``network`` with stored weights of ``bits`` bits (one of :data:`BITS`), compiled for the engine that suits them.
-
-    That engine differs from ``config`` in its width of weights, for 8 bits in that of sums, and in a buffer for weights,
-    of up to ``LARGEST_BUFFER`` bytes, with which every layer's cross the memory interface once: the baseline at its best.
-    Raises CompileError if no such engine can run it.
-    """
+def stored_network(network: IntegerNetwork, bits: int) -> IntegerNetwork:
+    """``network`` with stored weights of ``bits`` bits, one of :data:`BITS`."""
     if bits not in BITS:
         raise ValueError(f"bits must be one of {BITS}, not {bits!r}")
-    stored = dataclasses.replace(network, layers=tuple(_stored(layer, bits) for layer in network.layers))
+    return dataclasses.replace(network, layers=tuple(_stored(layer, bits) for layer in network.layers))
+
+
+def stored_program(network: IntegerNetwork, config: EngineConfig, bits: int = 8, *, batch: int = 1) -> Program:
+    """The :func:`stored_network` of ``bits`` bits, compiled for the engine that suits it.
+
+    That engine differs from ``config`` in its width of weights, for 8 bits in that of sums, and in a buffer for
+    weights, of up to ``LARGEST_BUFFER`` bytes, with which every layer's cross the memory interface once: the baseline
+    at its best. Raises CompileError if no such engine can run it.
+    """
+    stored = stored_network(network, bits)
     engine = dataclasses.replace(config, weight_bits=max(bits, 2),
                                  accumulator_bits=32 if bits == 8 else config.accumulator_bits)
-    program = compile_network(stored, engine, batch=batch)
-    while engine.mask_bytes < LARGEST_BUFFER and (again := _fetched_again(program)):
-        # Room for these weights and a burst.
-        needed = 1 << (max(again) + engine.burst_beats * engine.bus_bytes - 1).bit_length()
+    while True:
+        largest = engine.mask_bytes >= LARGEST_BUFFER
+        try:
+            program = compile_network(stored, engine, batch=batch)
+        except CompileError:
+            if largest:
+                raise
+            needed = 0
+        else:
+            again = _fetched_again(program)
+            if largest or not again:
+                return program
+            # Room for these weights and a burst.
+            needed = 1 << (max(again) + engine.burst_beats * engine.bus_bytes - 1).bit_length()
         engine = dataclasses.replace(engine, mask_bytes=min(max(needed, 2 * engine.mask_bytes), LARGEST_BUFFER))
-        program = compile_network(stored, engine, batch=batch)
-    return program
 
 
 def _fetched_again(program: Program) -> list[int]:
@@ -59,10 +73,10 @@ def _fetched_again(program: Program) -> list[int]:
     return [size for (_, size), count in fetches.items() if count > program.batch]
 
 
-def stored_actions(program: Program, bits: int) -> Actions:
-    """Actions of one run of a :func:`stored_program`: weights of one bit need no random stream."""
-    actions = program_actions(program)
-    return dataclasses.replace(actions, generator_blocks=0) if bits == 1 else actions
+def stored_records(program: Program, bits: int) -> tuple[LayerRecord, ...]:
+    """:func:`reports.records.program_records` of a :func:`stored_program`: weights of one bit need no random stream."""
+    records = program_records(program)
+    return tuple(dataclasses.replace(record, stream_steps=0) for record in records) if bits == 1 else records
 
 
 def int8_bytes(network: IntegerNetwork, config: EngineConfig, *, batch: int = 1) -> dict[str, int]:

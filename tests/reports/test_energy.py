@@ -8,10 +8,11 @@ import pytest
 
 from arch.config import PRESETS, EngineConfig
 from compiler import compile_network
-from reports.actions import NAMES, Actions, program_actions, zero_fractions
-from reports.baseline import BITS, stored_actions, stored_program
+from reports.actions import Actions, LayerRecord, actions
+from reports.baseline import BITS, stored_program, stored_records
 from reports.costs import CostSet, Measured, SramPoint, cost_set, cost_sets
 from reports.energy import (COMPONENTS, CONVENTIONS, DRAM_PJ_PER_BIT, STREAMS, default_sets, energies, prices)
+from reports.records import program_record, zero_fractions
 from tests.random_networks import random_network
 
 TINY = EngineConfig.preset("tiny")
@@ -27,7 +28,7 @@ SIMPLE = CostSet(name="simple", title="Simple", node_nm=45, source="made up", co
 def run() -> tuple[Actions, EngineConfig]:
     """A network with everything that costs energy."""
     network = random_network(8, layers=4, code="ans")
-    return program_actions(compile_network(network, TINY), zero_fractions(network)), TINY
+    return actions(program_record(compile_network(network, TINY), zero_fractions(network)), TINY), TINY
 
 
 def alone(config: EngineConfig = TINY, costs: CostSet = SIMPLE, **counts: int) -> dict[str, float]:
@@ -61,23 +62,18 @@ def test_by_hand():
 
 def test_every_count_is_priced_or_stands_for_one_that_is():
     priced = {price.action for price in prices(TINY, SIMPLE)} | {f"{stream}_bytes" for stream in STREAMS}
-    unpriced = set(NAMES) - priced - {"macs"}
-    assert unpriced == {
-        "beats", "idle_macs",  # of the array: by its multiply-accumulates
-        "zero_weights", "steps",  # of builder and decoder: by the weights
-        "residual_bytes", "pool_bytes", "output_bytes",  # of the activation memory: by words
-    }
+    assert {field.name for field in dataclasses.fields(Actions)} - priced == {"macs", "idle_macs"}
     assert {price.component for price in prices(TINY, SIMPLE)} == set(COMPONENTS)
 
 
 def test_energy_adds_up_and_grows_in_proportion(run):
-    actions, config = run
-    for one, twice in zip(energies(actions, config).energies, energies(actions * 2, config).energies):
+    counts, config = run
+    for one, twice in zip(energies(counts, config).energies, energies(counts * 2, config).energies):
         assert one.total_pj == pytest.approx(sum(one.components.values()) + sum(one.dram.values()))
         assert twice.total_pj == pytest.approx(2 * one.total_pj)
         values = one.to_json()
         assert values["on_chip"] + values["dram"] == pytest.approx(values["total"])
-        assert one.dram_pj == pytest.approx(8 * actions.dram_bytes * one.dram_pj_per_bit)
+        assert one.dram_pj == pytest.approx(8 * counts.dram_bytes * one.dram_pj_per_bit)
 
 
 def test_a_range_over_sets_and_dram(run):
@@ -120,15 +116,15 @@ def test_measured_prices_replace_computed_ones():
 
 
 def test_unknown_weights_cost_most(run):
-    actions, config = run
+    counts, config = run
     costs = dataclasses.replace(SIMPLE, zero_mac=.25)
     known, unknown = (energies(one, config, sets=[costs]).low.components["array"]
-                      for one in (actions, dataclasses.replace(actions, zero_macs=0)))
-    assert actions.zero_macs and known < unknown
+                      for one in (counts, dataclasses.replace(counts, zero_macs=0)))
+    assert counts.zero_macs and known < unknown
 
 
 def test_regeneration_per_bit():
-    """hardware.md's estimate: about .2 pJ per bit at 40 nm, a fortieth of LPDDR4."""
+    """About .2 pJ per bit at 40 nm, a fortieth of LPDDR4."""
     block = alone(EngineConfig.preset("base"), cost_set("hwcomponents-40"), generator_blocks=1)["generator"]
     assert block / 64 == pytest.approx(.2, rel=.1)
 
@@ -146,12 +142,12 @@ def test_prices_of_the_presets(preset, name):
 
 
 def test_ratios_stay_within_a_set(run):
-    actions, config = run
-    one, twice = energies(actions, config), energies(actions * 2, config)
+    counts, config = run
+    one, twice = energies(counts, config), energies(counts * 2, config)
     assert list(one.against(twice).values()) == pytest.approx([2] * 9)
     message = "^ratios of energies must be taken within the same constant sets and DRAM costs$"
     with pytest.raises(ValueError, match=message):
-        one.against(energies(actions, config, dram_pj_per_bit=[4]))
+        one.against(energies(counts, config, dram_pj_per_bit=[4]))
 
 
 def test_more_bits_per_stored_weight_cost_more():
@@ -159,24 +155,25 @@ def test_more_bits_per_stored_weight_cost_more():
     ranges = []
     for bits in BITS:
         program = stored_program(network, TINY, bits)
-        ranges.append(energies(stored_actions(program, bits), program.config))
+        record = sum(stored_records(program, bits), LayerRecord())
+        ranges.append(energies(actions(record, program.config), program.config))
     for more, less in zip(ranges, ranges[1:]):
         assert all(ratio > 1 for ratio in less.against(more).values())
 
 
 def test_conventions(run):
-    actions, config = run
+    counts, config = run
     hiddenite = CONVENTIONS["hiddenite"]
     for label, efficiency in (("CIFAR-100", 34.8), ("ImageNet", 16.0)):
         assert hiddenite.published[label] == pytest.approx(1000 / efficiency, rel=.01)
     for convention in CONVENTIONS.values():
         assert set(convention.sets) <= set(cost_sets()) and not convention.includes_dram
-        found = energies(actions, config, sets=convention.sets)
-        low, high = convention.range(found, actions.macs)
-        assert low == pytest.approx(min(1000 * energy.on_chip_pj / (2 * actions.macs) for energy in found.energies))
+        found = energies(counts, config, sets=convention.sets)
+        low, high = convention.range(found, counts.macs)
+        assert low == pytest.approx(min(1000 * energy.on_chip_pj / (2 * counts.macs) for energy in found.energies))
         assert low < high
     system = dataclasses.replace(hiddenite, includes_dram=True)
-    energy = energies(actions, config).high
+    energy = energies(counts, config).high
     assert system.femtojoules_per_op(energy, 10) == pytest.approx(50 * energy.total_pj)
 
 
