@@ -40,12 +40,14 @@ def stored_network(network: IntegerNetwork, bits: int) -> IntegerNetwork:
     return dataclasses.replace(network, layers=tuple(_stored(layer, bits) for layer in network.layers))
 
 
-def stored_program(network: IntegerNetwork, config: EngineConfig, bits: int = 8, *, batch: int = 1) -> Program:
+def stored_program(network: IntegerNetwork, config: EngineConfig, bits: int = 8, *, batch: int = 1,
+                   growth: int = 2) -> Program:
     """The :func:`stored_network` of ``bits`` bits, compiled for the engine that suits it.
 
     That engine differs from ``config`` in its width of weights, for 8 bits in that of sums, and in a buffer for
-    weights, of up to ``LARGEST_BUFFER`` bytes, with which every layer's cross the memory interface once: the baseline
-    at its best. Raises CompileError if no such engine can run it.
+    weights, of up to ``LARGEST_BUFFER`` bytes, that is made ``growth`` times as large until every layer's cross the
+    memory interface once: if doubled, the baseline at its best, since a larger one costs energy and saves no byte.
+    Raises CompileError if no such engine can run it.
     """
     stored = stored_network(network, bits)
     engine = dataclasses.replace(config, weight_bits=max(bits, 2),
@@ -54,23 +56,18 @@ def stored_program(network: IntegerNetwork, config: EngineConfig, bits: int = 8,
         largest = engine.mask_bytes >= LARGEST_BUFFER
         try:
             program = compile_network(stored, engine, batch=batch)
+            if largest or not _fetches_again(program):
+                return program
         except CompileError:
             if largest:
                 raise
-            needed = 0
-        else:
-            again = _fetched_again(program)
-            if largest or not again:
-                return program
-            # Room for these weights and a burst.
-            needed = 1 << (max(again) + engine.burst_beats * engine.bus_bytes - 1).bit_length()
-        engine = dataclasses.replace(engine, mask_bytes=min(max(needed, 2 * engine.mask_bytes), LARGEST_BUFFER))
+        engine = dataclasses.replace(engine, mask_bytes=min(growth * engine.mask_bytes, LARGEST_BUFFER))
 
 
-def _fetched_again(program: Program) -> list[int]:
-    """Bytes of the weights of every layer that an image fetches more than once."""
-    fetches = Counter((transfer.layer, transfer.bytes) for transfer in program.transfers if transfer.stream == "mask")
-    return [size for (_, size), count in fetches.items() if count > program.batch]
+def _fetches_again(program: Program) -> bool:
+    """Whether an image fetches the weights of a layer more than once."""
+    fetches = Counter(transfer.layer for transfer in program.transfers if transfer.stream == "mask")
+    return max(fetches.values()) > program.batch
 
 
 def stored_records(program: Program, bits: int) -> tuple[LayerRecord, ...]:
@@ -80,6 +77,7 @@ def stored_records(program: Program, bits: int) -> tuple[LayerRecord, ...]:
 
 
 def int8_bytes(network: IntegerNetwork, config: EngineConfig, *, batch: int = 1) -> dict[str, int]:
-    """Planned bytes of a run, by ``<stream>_bytes``, of the :func:`stored_program` of 8 bits."""
-    program = stored_program(network, config, batch=batch)
+    """Planned bytes of a run, by ``<stream>_bytes``, of the :func:`stored_program` of 8 bits. Any buffer that is large
+    enough gives the same, so the largest is tried at once."""
+    program = stored_program(network, config, batch=batch, growth=LARGEST_BUFFER)
     return {name: program.predicted[name] for name in BYTES}

@@ -46,6 +46,9 @@ def test_weights_are_fetched_once():
     assert len(fetched) == len(set(fetched)) == len(program.layers)
     assert max(plan.strips for plan in program.layers) > 1
     assert config.mask_bytes < program.config.mask_bytes <= LARGEST_BUFFER
+    half = dataclasses.replace(program.config, mask_bytes=program.config.mask_bytes // 2)
+    less = compile_network(stored_network(network, 8), half)
+    assert less.predicted["mask_bytes"] > program.predicted["mask_bytes"]
     assert int8_bytes(network, config) == {name: program.predicted[name] for name in BYTES}
 
 
