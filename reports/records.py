@@ -161,10 +161,10 @@ def shape_record(config: EngineConfig, geometry: Geometry, *, code: str, mask_wo
     """Record of a layer, or of a strip of it, for one image, without a program.
 
     ``geometry`` and ``code`` ("raw", "unary", "ans" or "stored") say what it is; ``mask_words`` how many 16-bit words
-    its mask stream has; ``pixel_tiles`` in how many its map is cut, all strips together; ``moved`` what crosses the memory
-    interface for it, in bytes by ``<stream>_bytes``; ``ans_tables`` how many decoding tables are made for it; ``zeros``
-    is the fraction of zero weights. All as in a program's record but two: for a whole layer, rows that strips compute
-    twice are not in it; words of the activation memory are those of tensors that begin with one.
+    its mask stream has; ``pixel_tiles`` in how many its map is cut, all strips together; ``moved`` what crosses the
+    memory interface for it, in bytes by ``<stream>_bytes``; ``ans_tables`` how many decoding tables are made for it;
+    ``zeros`` is the fraction of zero weights. All as in a program's record but two: rows that strips of a whole layer
+    compute twice are not in it; words of the activation memory are those of tensors that begin with one.
     """
     layer, pool = geometry.layer, geometry.layer.pool
     height, width, channels = geometry.output_shape
