@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test nightly accuracy bench clean tools
+.PHONY: demo test nightly accuracy bench area clean tools
 
 demo: $(READY)
 	@$(BIN)/topcoat demo
@@ -28,6 +28,13 @@ accuracy: $(READY)
 bench: $(READY)
 	@$(BIN)/python -m golden.bench_training
 	@$(BIN)/topcoat bench-sim
+
+# Cells of the engine's blocks on TARGET, after a change of the RTL: a few minutes, and it goes on where it was stopped.
+# FPGAs need nothing else (TARGET=ecp5, xc7); standard cells their Liberty files (LIBERTY="...").
+TARGET ?= ecp5
+area: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[area]'
+	@$(BIN)/topcoat area --renew $(TARGET) $(if $(LIBERTY),--liberty $(LIBERTY))
 
 tools:
 	@for tool in $(PYTHON) g++ make perl; do \
