@@ -20,7 +20,7 @@ from hw.lane import DecoderLane
 from hw.verilog_text import tidy
 
 __all__ = ["ACCELERATOR_MODULE", "COLUMN_MODULE", "ENGINE_MODULE", "LANE_MODULE", "accelerator_verilog",
-           "engine_verilog", "write"]
+           "component_ports", "engine_verilog", "write"]
 
 ENGINE_MODULE = "topcoat_engine"
 COLUMN_MODULE = "topcoat_column"
@@ -50,7 +50,7 @@ _GROUPS = {
 }
 
 
-def _ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]]:
+def component_ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]]:
     """The flattened ports of a component, named as in the Verilog."""
     directions = {wiring.In: PortDirection.Input, wiring.Out: PortDirection.Output}
     return {"__".join(map(str, path)): (Value.cast(value), directions[member.flow])
@@ -59,8 +59,8 @@ def _ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]
 
 def _convert(component: wiring.Component, name: str):
     """(Verilog text, Amaranth's map from signals to paths)."""
-    text, names = verilog.convert_fragment(Fragment.get(component, None), _ports(component), name, emit_src=False,
-                                           strip_internal_attrs=True)
+    text, names = verilog.convert_fragment(Fragment.get(component, None), component_ports(component), name,
+                                           emit_src=False, strip_internal_attrs=True)
     return tidy(text), names
 
 
@@ -128,7 +128,7 @@ def write(config: EngineConfig, folder: Path) -> list[Path]:
     files = {
         f"{ENGINE_MODULE}.v": "\n".join(texts),
         "name_map.json": json.dumps({"configuration": config.name, "hash": config.hash, "modules": names}, indent=1),
-        "ports.md": _port_table(config, _ports(engine)),
+        "ports.md": _port_table(config, component_ports(engine)),
     }
     for name, text in files.items():
         (folder / f".{name}.partial").write_text(text)

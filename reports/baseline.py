@@ -11,6 +11,7 @@ from arch.config import EngineConfig
 from compiler import CompileError, Program, compile_network
 from golden.integer import IntegerLayer, IntegerNetwork
 from reports.actions import LayerRecord
+from reports.engines import int8_engine
 from reports.records import program_records
 from sim.network import BYTES
 
@@ -50,8 +51,7 @@ def stored_program(network: IntegerNetwork, config: EngineConfig, bits: int = 8,
     Raises CompileError if no such engine can run it.
     """
     stored = stored_network(network, bits)
-    engine = dataclasses.replace(config, weight_bits=max(bits, 2),
-                                 accumulator_bits=32 if bits == 8 else config.accumulator_bits)
+    engine = int8_engine(config) if bits == 8 else dataclasses.replace(config, weight_bits=max(bits, 2))
     while True:
         largest = engine.mask_bytes >= LARGEST_BUFFER
         try:

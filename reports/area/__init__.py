@@ -1,0 +1,5 @@
+"""Area of engines: cells from synthesis of our Verilog, kept as points; memories from CACTI; a model between them."""
+
+from reports.area.engine import AreaReport, area
+
+__all__ = ["AreaReport", "area"]
