@@ -35,6 +35,11 @@ class LayerTraffic:
     #: LAYER operations for one image.
     strips: int
     macs: int
+    #: 16-bit words of its mask stream, and how often a run fetches it.
+    mask_words: int
+    mask_fetches: int
+    #: Tiles of partial sums in which its map is computed, all strips and images together.
+    pixel_tiles: int
     #: Cycles from the end of the layer before it to its own.
     cycles: int
     #: By ``<stream>_bytes``, without the program.
@@ -84,6 +89,8 @@ class LayerWeights:
     weights: int
     #: "raw", "unary", "ans" or "stored".
     code: str
+    #: What stands for the decoding table of code `ans`; None for other codes.
+    table: Hashable | None
     #: In a packed file, at the entropy's bound, and as coded bits of the mask stream.
     packed_bytes: float
     shannon_bytes: float
@@ -122,11 +129,12 @@ def estimate(topology: Topology, config: EngineConfig, weights: Coats | Stored |
         raise ValueError(f"weights must be given for {len(layers)} layers, not {len(each)}")
     masks = [expected_mask(geometry, one, config) for geometry, one in zip(layers, each)]
     counts = [geometry.layer.weights for geometry in layers]
-    run = traffic(topology, config, [mask.size for mask in masks], list(map(table, each, counts)), batch=batch)
+    tables = list(map(table, each, counts))
+    run = traffic(topology, config, [mask.size for mask in masks], tables, batch=batch)
     return Estimate(**vars(run), weights=tuple(
-        LayerWeights(weights=count, code=code_of(one, count), packed_bytes=packed_bits(one, count) / 8,
+        LayerWeights(weights=count, code=code_of(one, count), table=entries, packed_bytes=packed_bits(one, count) / 8,
                      shannon_bytes=shannon_bits(one, count) / 8, coded_bytes=mask.bits / 8)
-        for one, count, mask in zip(each, counts, masks)))
+        for one, count, mask, entries in zip(each, counts, masks, tables)))
 
 
 def traffic(topology: Topology, config: EngineConfig, masks: Sequence[MaskSize], tables: Sequence[Hashable | None], *,
@@ -143,12 +151,19 @@ def traffic(topology: Topology, config: EngineConfig, masks: Sequence[MaskSize],
     regions = TensorRegions(memory, layers, steps, config, batch)
     outline = Outline.of(steps, layers, masks, tables, regions, config, batch, memory.size)
     moved = _moved(outline, layers, masks, config)
-    cycles, strips = _layer_cycles(outline, len(layers)), Counter(
-        step.layer for step in steps if isinstance(step, LayerStep))
+    cycles = _layer_cycles(outline, len(layers))
+    strips = Counter(step.layer for step in steps if isinstance(step, LayerStep))
+    fetches, tiles = Counter(), Counter()
+    for (step, _), tiling in zip(outline.run, outline.tilings):
+        if isinstance(step, LayerStep):
+            fetches[step.layer] += not step.mask_reuse
+            tiles[step.layer] += tiling.pixel_tiles
     return Traffic(
         config=config, batch=batch, descriptors=len(outline.run) + 2, cycles=outline.clock.cycles,
         layers=tuple(LayerTraffic(
             name=geometry.name, index=geometry.index, strips=strips[geometry.index], macs=batch * geometry.macs,
+            mask_words=masks[geometry.index].words, mask_fetches=fetches[geometry.index],
+            pixel_tiles=tiles[geometry.index],
             cycles=cycles[geometry.index], bytes=moved[geometry.index]) for geometry in layers))
 
 

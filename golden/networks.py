@@ -102,14 +102,17 @@ NETWORKS = (*(name + suffix for suffix in _SHAPES for name in _BLOCKS), "fashion
 bundled "fashion". The names are also the topologies'."""
 
 
-def network_topology(name: str) -> Topology:
-    """The topology of one of :data:`NETWORKS`; ValueError for another name.
+def network_topology(name: str, width: int | None = None) -> Topology:
+    """The topology of one of :data:`NETWORKS`, with ``width`` channels in its first stage instead of its own; ValueError
+    for another name.
 
     Where a bottleneck block strides, its 3x3 convolution does.
     """
     if name not in NETWORKS:
         raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {name!r}")
+    if width is not None and width < 1:
+        raise ValueError(f"width must be at least 1, not {width!r}")
     if name == "fashion":
-        return fashion()
+        return fashion() if width is None else fashion(width)
     base = name.removesuffix("-cifar")
-    return resnet(**_BLOCKS[base], **_SHAPES[name.removeprefix(base)], width=64, name=name)
+    return resnet(**_BLOCKS[base], **_SHAPES[name.removeprefix(base)], width=width or 64, name=name)

@@ -1,0 +1,195 @@
+"""What one design costs: a network, its masks, a code and an engine, to bytes, cycles, area and energy.
+
+All of it follows from shapes and densities; no weight is drawn. Bytes are those of the compiler's own plan with masks
+of expected size, cycles those of the model that its tilings are chosen by (:mod:`compiler.estimate`); accesses follow
+from both (:mod:`reports.records`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from arch.config import EngineConfig
+from compiler import CompileError
+from compiler.estimate import Estimate, estimate
+from compiler.expected import Coats, Stored
+from compiler.geometry import geometries
+from golden import codes
+from golden.networks import network_topology
+from golden.supermask import RELEASED_DENSITIES, schedule_densities
+from golden.topology import Topology
+from reports.actions import LayerRecord, actions
+from reports.area import area
+from reports.energy import DRAM_PJ_PER_BIT, EnergyRange, default_sets, energies
+from reports.engines import coat_engine, int8_engine
+from reports.records import shape_record
+from reports.traffic import topology_floor
+
+NORMALISATION_BYTES = 12
+"""Of a channel in a packed file: multiplier and bias (docs/specification.md, "Packed model")."""
+
+LARGEST_BUFFER = 1 << 20
+"""Bytes of the largest weight buffer that a baseline is given."""
+
+
+def parse_schedule(text: str, coats: int) -> tuple[float, ...]:
+    """Densities of ``coats`` coats from a schedule as the papers name it: "uniform:S" or "linear:S", S the fraction that
+    the first coat removes (methods in docs/specification.md), or "released". Of "released", the first ``coats`` of its
+    three densities. Raises ValueError for others."""
+    name, colon, removed = text.partition(":")
+    if name == "released" and not colon:
+        if not 1 <= coats <= len(RELEASED_DENSITIES):
+            raise ValueError(f"schedule released has densities of 1 to {len(RELEASED_DENSITIES)} coats, not {coats}")
+        return RELEASED_DENSITIES[:coats]
+    try:
+        density = round(1 - float(removed), 12)
+    except ValueError:
+        density = 0.
+    if name not in ("uniform", "linear") or not 0 < density <= 1:
+        raise ValueError(f"schedule must be uniform:S, linear:S with 0 <= S < 1, the fraction that the first coat "
+                         f"removes, or released, not {text!r}")
+    return schedule_densities(name, density, coats)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """One network on one engine. ``coats`` from 1 to 7 with their ``schedule`` and ``code``; or, with ``coats`` 0, the
+    baseline with stored weights of ``bits`` bits."""
+
+    network: str
+    config: EngineConfig
+    coats: int = 0
+    schedule: str = "uniform:0.7"
+    code: str = "best"
+    bits: int = 8
+    #: Channels of the first stage; None is the network's own.
+    width: int | None = None
+    batch: int = 1
+
+    def __post_init__(self):
+        if self.coats:
+            parse_schedule(self.schedule, self.coats)
+        elif self.bits not in (8, 4, 1):
+            raise ValueError(f"bits must be 8, 4 or 1, not {self.bits!r}")
+
+    @property
+    def densities(self) -> tuple[float, ...]:
+        """Kept fractions; none of stored weights."""
+        return parse_schedule(self.schedule, self.coats) if self.coats else ()
+
+    @property
+    def topology(self) -> Topology:
+        """The network's shapes."""
+        return network_topology(self.network, width=self.width)
+
+    @property
+    def engine(self) -> EngineConfig:
+        """The configuration as it is built for this: weights as narrow as its coats allow, or as wide as stored."""
+        if self.coats:
+            return coat_engine(self.config, self.coats)
+        return int8_engine(self.config) if self.bits == 8 else dataclasses.replace(
+            self.config, weight_bits=max(self.bits, 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What a design costs. Traffic, cycles and energy are of a run of the whole batch."""
+
+    design: Design
+    #: As built: a baseline's weight buffer is as large as it takes.
+    engine: EngineConfig
+    estimate: Estimate
+    #: Of the compulsory traffic (:mod:`reports.traffic`).
+    floor_bytes: int
+    #: By the formula of the multicoated-supermask paper, in bytes; stored weights as they are.
+    paper_bytes: float
+    #: Coded masks and normalisation, the header left out.
+    packed_bytes: int
+    record: LayerRecord
+    energy: EnergyRange
+
+    def area(self, target: str) -> dict:
+        """Area on ``target``: plain JSON values. Raises StalePoint without points of this RTL."""
+        report = area(self.engine, target)
+        return {"unit": report.unit, "total": report.total, "logic": report.logic.main, "memory": report.memory,
+                "memory_blocks": report.memory_blocks, "modelled": list(report.modelled)}
+
+    def to_json(self, targets: Iterable[str], accuracy: float | None = None) -> dict:
+        """Plain JSON values, under the keys of the command line's contract."""
+        run, design = self.estimate, self.design
+        return {
+            "network": design.network, "coats": design.coats, "bits": None if design.coats else design.bits,
+            "schedule": design.schedule if design.coats else None, "densities": list(design.densities),
+            "code": _codes(run), "weights": sum(layer.weights for layer in run.weights), "macs": run.macs,
+            "batch": run.batch, "paper_mib": self.paper_bytes / 2 ** 20, "shannon_bytes": run.shannon_bytes,
+            "packed_bytes": self.packed_bytes, "dram_bytes": {**run.bytes, "total": run.dram_bytes},
+            "floor_bytes": self.floor_bytes, "cycles": run.cycles, "utilisation": run.utilisation,
+            "engine": dataclasses.asdict(self.engine), "area": {target: self.area(target) for target in targets},
+            "energy_pj": [{"set": one.costs.name, "dram_pj_per_bit": one.dram_pj_per_bit, "total": one.total_pj,
+                           "on_chip": one.on_chip_pj, "dram": one.dram_pj} for one in self.energy.energies],
+            "accuracy": accuracy,
+        }
+
+
+def _codes(run: Estimate) -> str:
+    """The code of most weights."""
+    weights: dict[str, int] = {}
+    for layer in run.weights:
+        weights[layer.code] = weights.get(layer.code, 0) + layer.weights
+    return max(weights, key=weights.__getitem__)
+
+
+def costs(design: Design, *, sets=None, dram_pj_per_bit: Iterable[float] = DRAM_PJ_PER_BIT) -> Costs:
+    """What ``design`` costs. Raises CompileError if no such engine can run it, ValueError for an unknown network."""
+    topology, engine = design.topology, design.engine
+    if design.coats:
+        weights = Coats(design.densities, design.code)
+        run = estimate(topology, engine, weights, batch=design.batch)
+    else:
+        weights = Stored(design.bits)
+        engine, run = _baseline(topology, engine, weights, design.batch)
+    record = _record(topology, run, engine, design.densities, design.bits)
+    counts = [layer.weights for layer in topology.layers]
+    normalised = [layer.out_channels * layer.normalised for layer in topology.layers]
+    paper = sum(codes.paper_bits(count, design.densities, channels) if design.coats
+                else count * design.bits + 32 * channels for count, channels in zip(counts, normalised)) / 8
+    packed = sum(-(-layer.packed_bytes // 1) for layer in run.weights)
+    return Costs(
+        design=design, engine=engine, estimate=run, paper_bytes=paper,
+        floor_bytes=topology_floor(topology, 8 * run.shannon_bytes, engine.activation_bytes, batch=design.batch).total,
+        packed_bytes=int(packed) + NORMALISATION_BYTES * sum(layer.out_channels for layer in topology.layers),
+        record=record,
+        energy=energies(actions(record, engine), engine, sets=default_sets() if sets is None else sets,
+                        dram_pj_per_bit=dram_pj_per_bit))
+
+
+def _baseline(topology: Topology, engine: EngineConfig, weights: Stored, batch: int) -> tuple[EngineConfig, Estimate]:
+    """Stored weights at their best: in the smallest buffer from the engine's on that fetches them once an image."""
+    while True:
+        largest = engine.mask_bytes >= LARGEST_BUFFER
+        try:
+            run = estimate(topology, engine, weights, batch=batch)
+            if largest or all(layer.mask_fetches <= batch for layer in run.layers):
+                return engine, run
+        except CompileError:
+            if largest:
+                raise
+        engine = dataclasses.replace(engine, mask_bytes=2 * engine.mask_bytes)
+
+
+def _record(topology: Topology, run: Estimate, engine: EngineConfig, densities: tuple[float, ...],
+            bits: int) -> LayerRecord:
+    """What all layers ask of the engine, descriptors included."""
+    total, banks = LayerRecord(program_bytes=run.bytes["program_bytes"]), []
+    for geometry, layer, weights in zip(geometries(topology), run.layers, run.weights):
+        tables = 0
+        if weights.code == "ans" and weights.table not in banks:
+            banks, tables = [*banks[-1:], weights.table], 1
+        one = shape_record(
+            engine, geometry, code="raw" if bits == 1 and not densities else weights.code, mask_words=layer.mask_words,
+            pixel_tiles=layer.pixel_tiles // run.batch, moved={name: size // run.batch for name, size in layer.bytes.items()},
+            cycles=layer.cycles // run.batch, ans_tables=tables, zeros=1 - densities[0] if densities else 0.)
+        total += one * run.batch
+    return total if densities or bits > 1 else dataclasses.replace(total, stream_steps=0)
