@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from arch.config import ANS_BITS, MASK_WORD_BITS, EngineConfig
+from arch.config import ANS_BITS, EngineConfig
 from compiler.timing.requests import Requests, requests
 from golden import ans
 from golden.lanes import LaneWords, interleave

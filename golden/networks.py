@@ -103,8 +103,8 @@ bundled "fashion". The names are also the topologies'."""
 
 
 def network_topology(name: str, width: int | None = None) -> Topology:
-    """The topology of one of :data:`NETWORKS`, with ``width`` channels in its first stage instead of its own; ValueError
-    for another name.
+    """The topology of one of :data:`NETWORKS`, with ``width`` channels in its first stage instead of its own;
+    ValueError for another name.
 
     Where a bottleneck block strides, its 3x3 convolution does.
     """

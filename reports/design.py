@@ -35,9 +35,9 @@ LARGEST_BUFFER = 1 << 20
 
 
 def parse_schedule(text: str, coats: int) -> tuple[float, ...]:
-    """Densities of ``coats`` coats from a schedule as the papers name it: "uniform:S" or "linear:S", S the fraction that
-    the first coat removes (methods in docs/specification.md), or "released". Of "released", the first ``coats`` of its
-    three densities. Raises ValueError for others."""
+    """Densities of ``coats`` coats from a schedule as the papers name it: "uniform:S" or "linear:S", S the fraction
+    that the first coat removes, or "released", of whose three densities the first ``coats`` are taken. Raises
+    ValueError for others."""
     name, colon, removed = text.partition(":")
     if name == "released" and not colon:
         if not 1 <= coats <= len(RELEASED_DENSITIES):
@@ -187,9 +187,10 @@ def _record(topology: Topology, run: Estimate, engine: EngineConfig, densities: 
         tables = 0
         if weights.code == "ans" and weights.table not in banks:
             banks, tables = [*banks[-1:], weights.table], 1
+        moved = {name: size // run.batch for name, size in layer.bytes.items()}
         one = shape_record(
             engine, geometry, code="raw" if bits == 1 and not densities else weights.code, mask_words=layer.mask_words,
-            pixel_tiles=layer.pixel_tiles // run.batch, moved={name: size // run.batch for name, size in layer.bytes.items()},
+            pixel_tiles=layer.pixel_tiles // run.batch, moved=moved,
             cycles=layer.cycles // run.batch, ans_tables=tables, zeros=1 - densities[0] if densities else 0.)
         total += one * run.batch
     return total if densities or bits > 1 else dataclasses.replace(total, stream_steps=0)

@@ -13,7 +13,7 @@ import numpy as np
 
 from arch import descriptor
 from arch.config import MASK_WORD_BITS, EngineConfig
-from arch.descriptor import FIELDS, PARAMETER_BYTES, Code, Opcode, PoolMode
+from arch.descriptor import FIELDS, PARAMETER_BYTES, Code, PoolMode
 from compiler.geometry import Geometry
 from compiler.lower import CODES, POOLS
 from compiler.program import Program

@@ -97,7 +97,7 @@ class WeightPath:
             if layer.code == Code.STORED:
                 self._walked.post(max(walked + 1, (yield from self.met.get(first - places)) + 1))
                 self._signed[number].post(0)
-                if layer.steps >= places:  # what the random streams still hold is met by now, and may be forgotten later
+                if layer.steps >= places:  # what the random streams still hold is met by now, and forgotten later
                     while requests and advance + 1 - delay <= max(requests):
                         moved = yield from self._advance(advance, moved, requests)
                         advance += 1
