@@ -74,7 +74,8 @@ class Dataflow(Machine):
         else:  # only the rows that windows touch
             assert fields["stride"] == layer.kernel == 1 and fields["input_height"] == fields["map_height"]
             for row, places in enumerate(windows.reshape(fields["input_height"], -1)):
-                self._expect(layer.input, operation.image, (input_row + row * layer.stride) * fields["row_bytes"], places)
+                first = (input_row + row * layer.stride) * fields["row_bytes"]
+                self._expect(layer.input, operation.image, first, places)
         self.chip.check(windows, known, writes=False)
         reads = [windows]
         post = self.units["post"]

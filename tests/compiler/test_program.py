@@ -184,7 +184,8 @@ def check_regions(program):
                 if not operation[f"{name}_reuse"]:
                     asked[name].append((operation[f"{name}_address"], operation[f"{name}_beats"] * beat))
         elif operation["opcode"] in (Opcode.LOAD, Opcode.STORE):
-            asked[Opcode(operation["opcode"]).name.lower()].append((operation["memory_address"], operation["beats"] * beat))
+            stream = Opcode(operation["opcode"]).name.lower()
+            asked[stream].append((operation["memory_address"], operation["beats"] * beat))
     for name, runs in asked.items():
         made = [transfer for transfer in program.transfers if transfer.stream == name]
         assert [(transfer.address, transfer.bytes) for transfer in made] == runs
@@ -235,8 +236,8 @@ def test_memory_in_pieces():
     sources = [0, 1, 2, 3, 2, 0, 6, 5, 4, 8, 10, 6]
     names = [IMAGE, *(f"layer{index}" for index in range(12))]
     topology = Topology(name="pieces", input_shape=(80, 1, 1), layers=tuple(
-        Layer(name=names[index + 1], input=names[source], in_channels=channels[source], out_channels=channels[index + 1],
-              kernel=1) for index, source in enumerate(sources)))
+        Layer(name=names[index + 1], input=names[source], in_channels=channels[source],
+              out_channels=channels[index + 1], kernel=1) for index, source in enumerate(sources)))
     config = EngineConfig.preset("tiny", activation_bytes=256)
     program, _ = run(random_values(topology, 1, config), config)
     assert program.predicted["store_bytes"] == program.output_bytes

@@ -74,7 +74,8 @@ def test_queue_of_two():
     kernel.start(writer())
     kernel.start(reader())
     kernel.run()
-    assert sorted(seen) == [("taken", 17), ("taken", 18), ("taken", 20), ("written", 10), ("written", 12), ("written", 18)]
+    assert sorted(seen) == [("taken", 17), ("taken", 18), ("taken", 20),
+                            ("written", 10), ("written", 12), ("written", 18)]
 
 
 def test_events_before_the_first_one_are_at_cycle_zero():
