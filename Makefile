@@ -5,12 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test nightly accuracy bench area clean tools
+.PHONY: demo lint test nightly accuracy bench area clean tools
 
 demo: $(READY)
 	@$(BIN)/topcoat demo
 
-test: $(READY)
+# Settings: [tool.ruff] of pyproject.toml.
+lint: $(READY)
+	@$(BIN)/python -m ruff check .
+
+test: lint
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 # Whole ResNets at 224x224 on every preset: minutes each. Last record: docs/measurements.md.

@@ -1,7 +1,7 @@
 """The engine's RTL against the independent arithmetic vectors, whole layers: tests/vectors/arithmetic.json.
 
-An image brings a vector's input and, in further channels, its residual; layers of 1x1 unit weights copy them into tensors of
-their own, offset or not as the vector asks; the vector's layer comes last.
+An image brings a vector's input and, in further channels, its residual; layers of 1x1 unit weights copy them into
+tensors of their own, offset or not as the vector asks; the vector's layer comes last.
 """
 
 import json
@@ -24,9 +24,10 @@ CONFIG = EngineConfig.preset("tiny", name="int8", weight_bits=8, accumulator_bit
 def integer_layer(layer: Layer, weights: np.ndarray, *, m, b, s=0, low=-128, m_res=0, offset_input, offset_output,
                   pm=0, ps=0) -> IntegerLayer:
     """A layer of stored 8-bit weights (out, ky, kx, c)."""
-    return IntegerLayer(layer=layer, code="stored", indices=None, stored=weights.astype(np.int8), table=(), symbol_bits=8,
-                        multiplier=np.array(m, np.int32), bias=np.array(b, np.int64), residual_multiplier=m_res, shift=s,
-                        low=low, offset_input=offset_input, offset_output=offset_output, pool_multiplier=pm, pool_shift=ps)
+    return IntegerLayer(layer=layer, code="stored", indices=None, stored=weights.astype(np.int8), table=(),
+                        symbol_bits=8, multiplier=np.array(m, np.int32), bias=np.array(b, np.int64),
+                        residual_multiplier=m_res, shift=s, low=low, offset_input=offset_input,
+                        offset_output=offset_output, pool_multiplier=pm, pool_shift=ps)
 
 
 def copy(name: str, channels: int, first: int, count: int, stride: int, offset: bool) -> IntegerLayer:
@@ -57,11 +58,11 @@ def test_layer(case):
     pool = case["pool"] and Pool(**{key: value for key, value in case["pool"].items() if key not in ("pm", "ps")})
     average = {key: case["pool"][key] for key in ("pm", "ps")} if pool and pool.kind == "average" else {}
     last = Layer(name="vector", input="input", in_channels=in_channels, out_channels=out, kernel=kernel, stride=stride,
-                 padding=case["padding"], residual="residual" if case["residual"] is not None else None, pool=pool or None,
-                 wide=case["wide"], relu=False)
+                 padding=case["padding"], residual="residual" if case["residual"] is not None else None,
+                 pool=pool or None, wide=case["wide"], relu=False)
     weights = np.reshape(case["weights"], (out, kernel, kernel, in_channels))
-    layers.append(integer_layer(last, weights, m=case["m"], b=case["b"], s=case["s"], low=case["low"], m_res=case["m_res"],
-                                offset_input=offset, offset_output=False, **average))
+    layers.append(integer_layer(last, weights, m=case["m"], b=case["b"], s=case["s"], low=case["low"],
+                                m_res=case["m_res"], offset_input=offset, offset_output=False, **average))
     network = IntegerNetwork(topology=Topology(name="vector", input_shape=(channels, height, width),
                                                layers=tuple(layer.layer for layer in layers)),
                              seed=1, rounds=20, layers=tuple(layers), convention="released")

@@ -257,7 +257,8 @@ def test_a_halt_ends_the_program():
 
 @pytest.mark.parametrize("stuck, expire_at", [("loads", 2000), ("layers", 2000), ((), 150)])
 def test_the_watchdog_ends_the_program(stuck, expire_at):
-    program = [begin(), descriptor.pack(opcode=Opcode.LOAD, **TRANSFER), descriptor.pack(**layer(random.Random(1))), END]
+    load = descriptor.pack(opcode=Opcode.LOAD, **TRANSFER)
+    program = [begin(), load, descriptor.pack(**layer(random.Random(1))), END]
     result = run(program, random.Random(1), stuck=stuck, expire_at=expire_at)
     assert result["cycle"] == expire_at + 1
     assert bool(result["open"]) == bool(stuck)

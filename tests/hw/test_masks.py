@@ -185,7 +185,8 @@ def test_one_row_per_cycle():
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 @pytest.mark.parametrize("seed", range(4))
 def test_kept_layers(config, seed):
-    """Some layers are used again, up to four times in all, with column tiles rewound inside; the largest fill the ring."""
+    """Some layers are used again, up to four times in all, with column tiles rewound inside; the largest fill the
+    ring."""
     words_per_beat = config.bus_bits // 16
     ring = config.mask_bytes // 2
     rng = random.Random(seed)

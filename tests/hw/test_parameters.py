@@ -111,7 +111,8 @@ def test_rows_and_space(seed, lanes, bus_bits):
 
 
 def feed(config, layers, cycles):
-    """Beats taken of ``layers`` (channels, keep, reuse), none of them read, in ``cycles``; rows ready and space left."""
+    """Beats taken of ``layers`` (channels, keep, reuse), none of them read, in ``cycles``; rows ready and space
+    left."""
     dut = ParameterBuffer(config)
     result = {"taken": 0}
 

@@ -54,7 +54,8 @@ def make_layer(rng, config, *, channels, size, pool=PoolMode.NONE, window=(0, 0,
         clamp_low=0 if relu else rng.choice((-128, -128, -90)),
         residual_multiplier=rng.randrange(-(1 << 17), 1 << 17) if residual else 0, residual_address=residual_address,
         output_address=output_address, pool_kernel=kernel, pool_stride=stride, pool_padding=padding,
-        pool_row_padding=padding if row_padding is None else row_padding, pool_shift=rng.randint(12, 18), pool_height=pooled[0], pool_width=pooled[1],
+        pool_row_padding=padding if row_padding is None else row_padding, pool_shift=rng.randint(12, 18),
+        pool_height=pooled[0], pool_width=pooled[1],
         pool_multiplier=rng.randrange(1 << 14, 1 << 17) // max(pixels // 4, 1), pool_row_bytes=pooled[1] * channels)
     sums = [[rng.randrange(-(1 << bits - 1), 1 << bits - 1) for _ in range(pixels)] for _ in range(channels)]
     parameters = [(rng.randrange(-(1 << 17), 1 << 17), rng.randrange(-(1 << shift + 6), 1 << shift + 6))
@@ -330,7 +331,8 @@ def test_maximum_pool_windows(columns, lanes, channels, residual):
 def strips(layer, borders):
     """``layer``, which has a maximum pool, as operations that compute the pooled rows between ``borders`` each."""
     c = layer.command
-    width, channels, stride, padding = (c[name] for name in ("map_width", "out_channels", "pool_stride", "pool_padding"))
+    width, channels = c["map_width"], c["out_channels"]
+    stride, padding = c["pool_stride"], c["pool_padding"]
     for begin, end in zip(borders, borders[1:]):
         above = begin * stride - padding
         first, last = max(above, 0), min((end - 1) * stride - padding + c["pool_kernel"], c["map_height"])

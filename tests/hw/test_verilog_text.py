@@ -26,8 +26,8 @@ int main() {{
     for (int cycle = 0; cycle < {CYCLES}; ++cycle) {{
         state ^= state << 13; state ^= state >> 7; state ^= state << 17;
         top.rst = cycle == 0 || (state >> 58) == 0;
-        top.enable = state & 7; top.choice = state >> 8 & 7; top.parts = state >> 11 & 15; top.address = state >> 15 & 3;
-        top.data = state >> 24;
+        top.enable = state & 7; top.choice = state >> 8 & 7; top.parts = state >> 11 & 15;
+        top.address = state >> 15 & 3; top.data = state >> 24;
         top.clk = 0; top.eval(); top.clk = 1; top.eval();
         for (const auto& sample : {{top.original, top.tidied, top.others}})
             std::printf("%08x%08x%08x ", sample[2], sample[1], sample[0]);

@@ -1,9 +1,10 @@
 """Regenerates the test vectors next to this file, from docs/specification.md alone.
 
 Plain and slow on purpose: standard library only, nothing imported from the project, so that the vectors are independent
-of every implementation they test. The parts are in generators/, by subject; the field layout in generators/descriptors.py
-is a transcription of arch/descriptor.py, which is part of the specification. Every part checks itself where it can
-(printed constants, decoding what was encoded, offset arithmetic against arithmetic without offsets).
+of every implementation they test. The parts are in generators/, by subject; the field layout in
+generators/descriptors.py is a transcription of arch/descriptor.py, which is part of the specification. Every part
+checks itself where it can (printed constants, decoding what was encoded, offset arithmetic against arithmetic without
+offsets).
 
     python tests/vectors/generate.py            write the files
     python tests/vectors/generate.py --check    exit with status 1 if a file differs from what would be written

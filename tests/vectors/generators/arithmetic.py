@@ -17,7 +17,8 @@ def fits_48(value):
 
 def requantise(acc, m, r, m_res, b, s, low, wide):
     total = acc * m + r * m_res + b + half(s)
-    assert fits_48(total) and fits_48(acc * m) and fits_48(b) and -2 ** 17 <= m < 2 ** 17 and -2 ** 17 <= m_res < 2 ** 17
+    assert fits_48(total) and fits_48(acc * m) and fits_48(b)
+    assert -2 ** 17 <= m < 2 ** 17 and -2 ** 17 <= m_res < 2 ** 17
     shifted = total // 2 ** s          # floor: the arithmetic shift
     return clamp(shifted, -2 ** 31, 2 ** 31 - 1) if wide else clamp(shifted, low, 127)
 
@@ -113,23 +114,26 @@ def arithmetic_vectors():
 
     averages = []
     for values, pm, ps in [
-            ([1, 2], 1, 1), ([-1, -2], 1, 1), ([3, 4], 1, 1), ([-3, -4], 1, 1), ([5], 1, 1), ([-5], 1, 1), ([127] * 4, 1, 1),
-            ([-128] * 4, 1, 1), ([127] * 49, 2 ** 17 - 1, 22), ([-128] * 64, 2 ** 16, 22), ([-128] * 9, -2 ** 17, 20),
-            ([127] * 16, 2 ** 17 - 1, 47), ([-128] * 16, 2 ** 17 - 1, 47), ([0] * 4, 5, 3),
-            ([draw.integer(-128, 127) for _ in range(49)], 85599, 22), ([draw.integer(-128, -90) for _ in range(64)], 65536, 22),
+            ([1, 2], 1, 1), ([-1, -2], 1, 1), ([3, 4], 1, 1), ([-3, -4], 1, 1), ([5], 1, 1), ([-5], 1, 1),
+            ([127] * 4, 1, 1), ([-128] * 4, 1, 1), ([127] * 49, 2 ** 17 - 1, 22), ([-128] * 64, 2 ** 16, 22),
+            ([-128] * 9, -2 ** 17, 20), ([127] * 16, 2 ** 17 - 1, 47), ([-128] * 16, 2 ** 17 - 1, 47), ([0] * 4, 5, 3),
+            ([draw.integer(-128, 127) for _ in range(49)], 85599, 22),
+            ([draw.integer(-128, -90) for _ in range(64)], 65536, 22),
             ([draw.integer(0, 127) for _ in range(9)], 116508, 20), ([draw.integer(-20, 20) for _ in range(4)], 1, 2)]:
         averages.append({"values": values, "pm": pm, "ps": ps, "y": average(values, pm, ps)})
 
     layers = []
 
-    def add_layer(note, in_shape, outputs, kernel, stride=1, padding=0, weight=1, offset_input=False, offset_output=False,
-                  relu=False, residual=None, wide=False, pool=None, shift=12, spread=100, kernel_width=None):
+    def add_layer(note, in_shape, outputs, kernel, stride=1, padding=0, weight=1, offset_input=False,
+                  offset_output=False, relu=False, residual=None, wide=False, pool=None, shift=12, spread=100,
+                  kernel_width=None):
         height, width, channels = in_shape
         kernel_width = kernel_width or kernel
         w_shape = (outputs, channels, kernel, kernel_width)
         fan_in = channels * kernel * kernel_width
         # True values first (what the tensors mean), stored values from them.
-        true_input = [draw.integer(0, 255) if offset_input else draw.integer(-128, 127) for _ in range(height * width * channels)]
+        true_input = [draw.integer(0, 255) if offset_input else draw.integer(-128, 127)
+                      for _ in range(height * width * channels)]
         a = [value - 128 if offset_input else value for value in true_input]
         w = [draw.integer(-weight, weight) for _ in range(outputs * fan_in)]
         pad_value = -128 if offset_input else 0
@@ -171,8 +175,8 @@ def arithmetic_vectors():
                 expected = clamp(true_sum, low, 127)
             assert y[-1] == expected
         case = {"note": note, "input_shape": list(in_shape), "input": a, "weight_shape": list(w_shape), "weights": w,
-                "stride": stride, "padding": padding, "pad_value": pad_value, "m": m, "b": b, "s": shift, "m_res": m_res,
-                "residual": r if residual else None, "low": low, "wide": wide, "pool": pool,
+                "stride": stride, "padding": padding, "pad_value": pad_value, "m": m, "b": b, "s": shift,
+                "m_res": m_res, "residual": r if residual else None, "low": low, "wide": wide, "pool": pool,
                 "map_shape": [map_height, map_width, outputs], "map": y}
         if pool is None:
             output, out_height, out_width = y, map_height, map_width
@@ -190,8 +194,8 @@ def arithmetic_vectors():
     pool_max = {"kind": "max", "kernel": 3, "stride": 2, "padding": 1}
     add_layer("3x3, signed input, ReLU", (5, 6, 3), 4, 3, padding=1, weight=3, relu=True)
     add_layer("3x3, no ReLU, no padding", (4, 5, 2), 3, 3, weight=7, spread=250)
-    add_layer("offset input and output, stride 2", (7, 6, 3), 3, 3, stride=2, padding=1, offset_input=True, offset_output=True,
-              relu=True, spread=350)
+    add_layer("offset input and output, stride 2", (7, 6, 3), 3, 3, stride=2, padding=1, offset_input=True,
+              offset_output=True, relu=True, spread=350)
     add_layer("offset input, signed output without ReLU", (4, 4, 4), 3, 3, padding=1, offset_input=True)
     add_layer("offset output, signed input", (4, 3, 4), 3, 3, padding=1, offset_output=True, relu=True)
     add_layer("offset everywhere, offset residual", (4, 4, 5), 5, 3, padding=1, weight=1, offset_input=True,
@@ -202,28 +206,31 @@ def arithmetic_vectors():
     add_layer("5x5, padding 2, maximum pool 3/2/1", (6, 7, 2), 3, 5, padding=2, relu=True, pool=pool_max)
     add_layer("3x3, all negative values through the maximum pool", (5, 5, 2), 2, 3, padding=1, pool=pool_max, spread=60,
               offset_output=True)
-    add_layer("maximum pool 2/2/0 on an odd map", (5, 7, 2), 3, 1, weight=7, pool={"kind": "max", "kernel": 2, "stride": 2,
-                                                                                  "padding": 0})
-    add_layer("maximum pool 3/3/2", (5, 4, 2), 2, 1, weight=7, pool={"kind": "max", "kernel": 3, "stride": 3, "padding": 2})
+    add_layer("maximum pool 2/2/0 on an odd map", (5, 7, 2), 3, 1, weight=7,
+              pool={"kind": "max", "kernel": 2, "stride": 2, "padding": 0})
+    add_layer("maximum pool 3/3/2", (5, 4, 2), 2, 1, weight=7,
+              pool={"kind": "max", "kernel": 3, "stride": 3, "padding": 2})
     add_layer("maximum pool with residual, offset", (4, 4, 3), 3, 3, padding=1, offset_input=True, offset_output=True,
               residual="offset", relu=True, pool=pool_max)
     add_layer("average pool", (7, 7, 3), 4, 1, weight=3, relu=True, pool={"kind": "average", "pm": 85599, "ps": 22})
     add_layer("average pool, offset, residual", (4, 4, 3), 3, 3, padding=1, offset_input=True, offset_output=True,
               residual="offset", relu=True, pool={"kind": "average", "pm": 65536, "ps": 20})
-    add_layer("average pool that saturates", (3, 3, 2), 4, 1, weight=3, spread=120, pool={"kind": "average", "pm": 8191, "ps": 13})
+    add_layer("average pool that saturates", (3, 3, 2), 4, 1, weight=3, spread=120,
+              pool={"kind": "average", "pm": 8191, "ps": 13})
     add_layer("wide classifier on a 1x1 map", (1, 1, 20), 10, 1, weight=7, wide=True, shift=3, spread=5000)
-    add_layer("wide, offset input, shift 0, m in full range", (1, 1, 12), 5, 1, weight=127, wide=True, offset_input=True,
-              shift=0, spread=2 ** 33)
+    add_layer("wide, offset input, shift 0, m in full range", (1, 1, 12), 5, 1, weight=127, wide=True,
+              offset_input=True, shift=0, spread=2 ** 33)
     add_layer("wide on a larger map", (2, 3, 4), 3, 1, weight=1, wide=True, shift=0, spread=90000)
     add_layer("kernel as large as the map, shift 0", (3, 3, 2), 4, 3, weight=1, shift=0, spread=300)
-    add_layer("one pixel, kernel 5, padding 4", (1, 1, 3), 2, 5, padding=4, weight=3, offset_input=True, offset_output=True)
+    add_layer("one pixel, kernel 5, padding 4", (1, 1, 3), 2, 5, padding=4, weight=3, offset_input=True,
+              offset_output=True)
     add_layer("even kernel 2, stride 3, padding 1", (6, 5, 3), 3, 2, stride=3, padding=1, weight=2)
     add_layer("stride larger than the kernel", (6, 6, 2), 3, 1, stride=4, weight=7, offset_input=True)
     add_layer("run of 66 bytes, large shift", (3, 4, 22), 3, 3, padding=1, weight=1, shift=24, offset_input=True,
               offset_output=True, relu=True)
     return {
         "what": "requantise: rows of the named columns, y from the others (wide is 0 or 1). averages: the average pool "
-                "of one channel. layers: whole layers of stored values: input, residual, map (before the pool) and output "
-                "are flat in order (y, x, channel), shapes likewise; weights flat in canonical order (out, ky, kx, c), "
-                "weight_shape (out, in, ky, kx); m and b per output channel; residual null: none.",
+                "of one channel. layers: whole layers of stored values: input, residual, map (before the pool) and "
+                "output are flat in order (y, x, channel), shapes likewise; weights flat in canonical order (out, ky, "
+                "kx, c), weight_shape (out, in, ky, kx); m and b per output channel; residual null: none.",
         "specification": "3. Arithmetic", "columns": names, "requantise": rows, "averages": averages, "layers": layers}

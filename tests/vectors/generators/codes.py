@@ -88,8 +88,9 @@ def codes_vectors():
 
     damaged = []
     for code, size, values in [
-            ("raw", 1, [1] * 9), ("raw", 2, [2, 0, 1, 2, 1]), ("raw", 5, [5, 4, 3]), ("raw", 7, [0] * 6), ("unary", 1, [0] * 9),
-            ("unary", 2, [2] * 5), ("unary", 3, [0, 0, 0, 0, 0, 0, 3]), ("unary", 7, [7, 7]), ("unary", 7, [7, 6, 5, 4]),
+            ("raw", 1, [1] * 9), ("raw", 2, [2, 0, 1, 2, 1]), ("raw", 5, [5, 4, 3]), ("raw", 7, [0] * 6),
+            ("unary", 1, [0] * 9), ("unary", 2, [2] * 5), ("unary", 3, [0, 0, 0, 0, 0, 0, 3]), ("unary", 7, [7, 7]),
+            ("unary", 7, [7, 6, 5, 4]),
             ("stored", 2, [1, -1, 0, 1, 1]), ("stored", 4, [7, -7, 3]), ("stored", 8, [-127, 127])]:
         data = to_bytes(encode(values, code, size))
         for keep in sorted({0, len(data) - 1}):
@@ -108,14 +109,14 @@ def codes_vectors():
                                 "hex": to_bytes(bits).hex()})
     tables, ans_streams, ans_damaged = ans_vectors()
     return {
-        "what": "Codes of a packed file: symbols one after another, padded to a byte. size is N (largest index) for raw and "
-                "unary, the width in bits for stored; values are coat indices, or signed weights for stored; bits is "
-                "the count before padding. damaged: decoding count symbols must be an error: the stream ends early "
-                "(exhausted) or a raw index is above N (bad_symbol). ans_tables: entries are [t, symbol, bits, base], all "
-                "1024 or some; sha256 is over all, as lines 'symbol bits base' in decimal, each ended by a newline, by "
-                "ascending t. ans_packed: a layer of code ans; size is N, values are coat indices, requests counts all words "
-                "requested, stored or not, hex holds the stored words. The encoder's free choice, the last state of every "
-                "lane, is last_state, 0 everywhere: a decoder does not care, another encoder may give other bytes. "
-                "ans_damaged: as damaged, also left_over (more words than requests).",
+        "what": "Codes of a packed file: symbols one after another, padded to a byte. size is N (largest index) for "
+                "raw and unary, the width in bits for stored; values are coat indices, or signed weights for stored; "
+                "bits is the count before padding. damaged: decoding count symbols must be an error: the stream ends "
+                "early (exhausted) or a raw index is above N (bad_symbol). ans_tables: entries are [t, symbol, bits, "
+                "base], all 1024 or some; sha256 is over all, as lines 'symbol bits base' in decimal, each ended by a "
+                "newline, by ascending t. ans_packed: a layer of code ans; size is N, values are coat indices, "
+                "requests counts all words requested, stored or not, hex holds the stored words. The encoder's free "
+                "choice, the last state of every lane, is last_state, 0 everywhere: a decoder does not care, another "
+                "encoder may give other bytes. ans_damaged: as damaged, also left_over (more words than requests).",
         "specification": "2. Coat index and its codes", "cases": cases, "damaged": damaged, "ans_tables": tables,
         "ans_packed": ans_streams, "ans_damaged": ans_damaged}

@@ -6,8 +6,8 @@ from generators.common import Damaged, to_word
 def interleave(steps, used, symbols, heads):
     """(stored words, number of requests) of the lanes `used`.
 
-    A step is a list of (lane, position); symbols[position] are the bits of the weight's symbol, heads[lane] those before the
-    lane's first symbol.
+    A step is a list of (lane, position); symbols[position] are the bits of the weight's symbol, heads[lane] those
+    before the lane's first symbol.
     """
     lane_bits = {lane: list(heads.get(lane, [])) for lane in used}
     for step in steps:
@@ -44,8 +44,8 @@ def interleave(steps, used, symbols, heads):
 
 
 def read_interleaved(words, count, steps, used, head_bits, read):
-    """The decoder: count values by position, or Damaged. read(lane, next_bit) reads one value; it first reads the lane's
-    head, head_bits long, which counts as consumed before the first step."""
+    """The decoder: count values by position, or Damaged. read(lane, next_bit) reads one value; it first reads the
+    lane's head, head_bits long, which counts as consumed before the first step."""
     buffers = {lane: [] for lane in used}       # bits that arrived; None for a bit from beyond the stored words
     position_of = {lane: 0 for lane in used}
     taken = 0

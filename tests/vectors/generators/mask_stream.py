@@ -9,8 +9,8 @@ from generators.lanes import interleave, read_interleaved
 def walk_steps(shape, engine):
     """Steps of a layer: each is a list of (decoder lane, canonical position) for the weights that are coded in it.
 
-    A step never crosses a chunk: in the last column tile, a chunk's columns are cut into steps of G from column 0, and the
-    last step of the chunk has fewer rows when G does not divide them.
+    A step never crosses a chunk: in the last column tile, a chunk's columns are cut into steps of G from column 0, and
+    the last step of the chunk has fewer rows when G does not divide them.
     """
     outputs, channels, height, width = shape
     columns, lanes, built = engine
@@ -72,7 +72,8 @@ def mask_stream_vectors():
         words, requests = mask_stream(symbols, shape, engine)
         assert read_mask_stream(words, len(values), code, size, shape, engine) == values
         case = {"engine": list(engine), "shape": list(shape), "code": code, "size": size, "values": values,
-                "bits": sum(len(bits) for bits in symbols), "requests": requests, "words": ["%04x" % word for word in words]}
+                "bits": sum(len(bits) for bits in symbols), "requests": requests,
+                "words": ["%04x" % word for word in words]}
         cases.append(case)
         return case
 
@@ -90,12 +91,13 @@ def mask_stream_vectors():
         (square, (17, 4, 5, 5), "raw", 3, 0.2), (square, (3, 20, 1, 1), "raw", 6, 0.6),
         (square, (18, 7, 3, 3), "unary", 2, 0.15), (square, (33, 3, 1, 1), "unary", 4, 0.9),
         (square, (10, 6, 3, 3), "stored", 4, 0.6), (square, (2, 3, 5, 5), "stored", 8, 1.0),
-        (double, (4, 8, 1, 1), "raw", 3, 0.5), (double, (8, 3, 3, 3), "unary", 3, 0.3), (double, (6, 5, 3, 3), "raw", 7, 0.5),
-        (double, (6, 2, 1, 1), "unary", 7, 0.7), (double, (10, 3, 5, 5), "unary", 1, 0.1),
-        (double, (4, 4, 3, 3), "stored", 8, 1.0), (double, (8, 9, 1, 1), "stored", 2, 0.5),
+        (double, (4, 8, 1, 1), "raw", 3, 0.5), (double, (8, 3, 3, 3), "unary", 3, 0.3),
+        (double, (6, 5, 3, 3), "raw", 7, 0.5), (double, (6, 2, 1, 1), "unary", 7, 0.7),
+        (double, (10, 3, 5, 5), "unary", 1, 0.1), (double, (4, 4, 3, 3), "stored", 8, 1.0),
+        (double, (8, 9, 1, 1), "stored", 2, 0.5),
         # Output channels of the last tile not a multiple of G.
-        (double, (5, 3, 3, 3), "unary", 3, 0.5), (double, (7, 6, 3, 3), "raw", 5, 0.5), (double, (1, 8, 3, 3), "unary", 7, 0.6),
-        (double, (3, 2, 5, 5), "stored", 4, 0.7)]
+        (double, (5, 3, 3, 3), "unary", 3, 0.5), (double, (7, 6, 3, 3), "raw", 5, 0.5),
+        (double, (1, 8, 3, 3), "unary", 7, 0.6), (double, (3, 2, 5, 5), "stored", 4, 0.7)]
     for engine, shape, code, size, kept in plan:
         count = shape[0] * shape[1] * shape[2] * shape[3]
         values = draw.stored(count, size, kept) if code == "stored" else draw.indices(count, size, kept)
@@ -149,7 +151,8 @@ def mask_stream_vectors():
             (narrow, (7, 19, 1, 1), 7, 0.5, 9), (narrow, (9, 4, 3, 3), 5, 0.6, 15), (narrow, (8, 8, 3, 3), 1, 0.08, 2),
             (square, (17, 4, 3, 3), 3, 0.2, 12), (square, (3, 20, 1, 1), 6, 0.6, 3), (square, (33, 3, 1, 1), 4, 0.9, 7),
             (double, (8, 3, 3, 3), 3, 0.3, 4), (double, (5, 3, 3, 3), 3, 0.5, 14), (double, (7, 6, 3, 3), 7, 0.4, 6),
-            (double, (6, 2, 1, 1), 1, 0.5, 13), (double, (3, 2, 5, 5), 2, 0.25, 11), (quadruple, (6, 5, 3, 3), 3, 0.35, 8)]:
+            (double, (6, 2, 1, 1), 1, 0.5, 13), (double, (3, 2, 5, 5), 2, 0.25, 11),
+            (quadruple, (6, 5, 3, 3), 3, 0.35, 8)]:
         count = shape[0] * shape[1] * shape[2] * shape[3]
         values = draw.indices(count, size, kept)
         case = ans_case(engine, shape, frequencies_of(values, size), offset, values)
@@ -162,26 +165,29 @@ def mask_stream_vectors():
                                ("left_over", words + [0] * (case["requests"] - len(words) + 1))]:
             expect_damage(error, read_ans_mask_stream, changed, count, case["frequencies"], offset, shape, engine)
             damaged.append({"error": error, **base, "words": ["%04x" % word for word in changed]})
-    # Indices that cost no bit, or ten; lanes that move at very different speed; frequencies that do not suit the values.
+    # Indices that cost no bit, or ten; lanes that move at very different speed; frequencies that do not suit the
+    # values.
     cases.append(ans_case(narrow, (6, 3, 3, 3), [1024, 0], 3, [0] * 162))
     cases.append(ans_case(narrow, (6, 8, 1, 1), [1017, 1, 1, 1, 1, 1, 1, 1], 2, [1 + i % 7 for i in range(48)]))
     cases.append(ans_case(double, (6, 8, 1, 3), [1021, 1, 1, 1], 10, [0 if i % 2 else 3 for i in range(24)] * 6))
     cases.append(ans_case(narrow, (4, 6, 3, 3), [0, 1023, 1], 0, [1] * 216))
     cases.append(ans_case(double, (6, 3, 3, 3), [128] * 8, 0, draw.indices(162, 7, 0.5)))
 
-    # One output channel and two columns a step: the lanes of column 1 are used but decode nothing. Whether their bit streams
-    # hold ten bits of a state is then left open; with the state 0 and a second word in other lanes the words are the same.
+    # One output channel and two columns a step: the lanes of column 1 are used but decode nothing. Whether their bit
+    # streams hold ten bits of a state is then left open; with the state 0 and a second word in other lanes the words
+    # are the same.
     idle = ans_case(double, (1, 8, 3, 3), [100, 500, 300, 124], 4, draw.indices(72, 3, 0.6))
     assert len(idle["words"]) > 24
     del idle["bits"]
     return {
         "what": "Mask streams in engine order. engine is [K, C, G]; shape (out, in, ky, kx); values in canonical order "
-                "(out, ky, kx, c); size is N for raw and unary, the width for stored; bits counts coded bits; requests counts "
-                "all words requested, stored or not; words are the stored 16-bit words as hex numbers. A step never "
-                "crosses a chunk, also where G does not divide the columns of the last tile. damaged: decoding must be an "
-                "error: exhausted (bits from beyond the stored words), left_over (more words than requests), bad_symbol. Code ans: "
-                "size is N; frequencies and offset give the table; bits includes the first state of every lane; the encoder's "
-                "free last state is 0 in every lane (a decoder does not care, another encoder may give other words). "
-                "ans_idle_lanes: likewise, with lanes that are used but decode nothing.",
+                "(out, ky, kx, c); size is N for raw and unary, the width for stored; bits counts coded bits; requests "
+                "counts all words requested, stored or not; words are the stored 16-bit words as hex numbers. A step "
+                "never crosses a chunk, also where G does not divide the columns of the last tile. damaged: decoding "
+                "must be an error: exhausted (bits from beyond the stored words), left_over (more words than "
+                "requests), bad_symbol. Code ans: size is N; frequencies and offset give the table; bits includes the "
+                "first state of every lane; the encoder's free last state is 0 in every lane (a decoder does not "
+                "care, another encoder may give other words). ans_idle_lanes: likewise, with lanes that are used but "
+                "decode nothing.",
         "specification": "2. Coat index and its codes, Mask stream (engine order)", "cases": cases, "damaged": damaged,
         "ans_idle_lanes": [idle]}

@@ -60,7 +60,8 @@ def packed_vectors():
     add("two axes", "{}", [uint8("masks.0", list(range(6)), [2, 3])])
     add("the same bytes in another shape", "{}", [uint8("masks.0", list(range(6)), [3, 2])])
     small = [uint8("masks.0", [draw.integer(0, 255) for _ in range(40)]),
-             int32("multipliers.0", [-131072, 131071, 0, -1, 77]), int64("biases.0", [-2 ** 47, 2 ** 47 - 1, 0, -1, 123456789])]
+             int32("multipliers.0", [-131072, 131071, 0, -1, 77]),
+             int64("biases.0", [-2 ** 47, 2 ** 47 - 1, 0, -1, 123456789])]
     text = '{"format":"topcoat","layers":[],"rounds":13,"seed":42,"version":2}'
     add("three tensors, not given in the order of their names", text, small)
     add("the same given in the order of their names", text, sorted(small, key=lambda tensor: tensor["name"]))
@@ -74,7 +75,8 @@ def packed_vectors():
     assert digests[2]["sha256"] == hashlib.sha256(b"{}masks.0\0U8\0003\0\1\2\3").hexdigest()
 
     masks = []
-    for layers in ([("raw", 3, 11), ("unary", 2, 17), ("stored", 4, 5)], [("unary", 1, 3), ("unary", 7, 9)], [("raw", 1, 16)],
+    for layers in ([("raw", 3, 11), ("unary", 2, 17), ("stored", 4, 5)], [("unary", 1, 3), ("unary", 7, 9)],
+                   [("raw", 1, 16)],
                    [("stored", 2, 9), ("raw", 5, 8), ("stored", 8, 3), ("unary", 3, 1)],
                    [("raw", 2, 7), ("ans", 3, 50), ("unary", 2, 5), ("ans", 1, 33), ("stored", 4, 3)]):
         entries, content = [], b""
@@ -100,8 +102,9 @@ def packed_vectors():
             entries.append(entry)
         masks.append({"layers": entries, "hex": content.hex()})
     return {
-        "what": "canonical: values and their canonical JSON. digests: the JSON text and tensors (name, safetensors type, shape, "
-                "raw bytes in hex) and their SHA-256. masks: layers (code, size as in codes.json, values in canonical "
-                "order) and the content of masks.0 in hex, with coded_bits, kept, and mask_sha256, here read as the SHA-256 "
-                "of the layer's bytes in masks.0. Code ans: every lane's last state is 0, as in codes.json.",
+        "what": "canonical: values and their canonical JSON. digests: the JSON text and tensors (name, safetensors "
+                "type, shape, raw bytes in hex) and their SHA-256. masks: layers (code, size as in codes.json, values "
+                "in canonical order) and the content of masks.0 in hex, with coded_bits, kept, and mask_sha256, here "
+                "read as the SHA-256 of the layer's bytes in masks.0. Code ans: every lane's last state is 0, as in "
+                "codes.json.",
         "specification": "4. Packed model: .coat", "canonical": canonical, "digests": digests, "masks": masks}

@@ -43,8 +43,9 @@ def segments_vectors():
             region, segments = segment_region(content, beat)
             assert len(region) % beat == 0 and first_wrong_segment(region, beat) is None
             assert sum(kept for kept, _ in segments) == length and len(segments) == -(-length // room)
-            case = {"note": note, "bus_bits": bus_bits, "unit": unit.hex(), "length": length, "beats": len(region) // beat,
-                    "segments": segments, "sha256": hashlib.sha256(region).hexdigest(), "region": region.hex() if whole else None}
+            case = {"note": note, "bus_bits": bus_bits, "unit": unit.hex(), "length": length,
+                    "beats": len(region) // beat, "segments": segments, "sha256": hashlib.sha256(region).hexdigest(),
+                    "region": region.hex() if whole else None}
             cases.append(case)
             # One bit changed: of the content, or of a checksum.
             for segment in range(len(segments)):
@@ -56,9 +57,10 @@ def segments_vectors():
                     assert first_wrong_segment(bytes(changed), beat) == segment
                     damaged.append({"case": len(cases) - 1, "bit": bit, "segment": segment})
     return {
-        "what": "Masks or parameters in memory. cases: the content is the first `length` bytes of `unit` (hex) repeated; the "
-                "region has `beats` beats, checksums included, and per segment [content bytes before padding, CRC-32 as a hex "
-                "number]; `region` is all its bytes, null where only their SHA-256 is given. The zeros that pad the last segment "
-                "to a beat are read as part of what its CRC-32 covers. damaged: with this bit of the region of cases[case] "
-                "inverted, `segment`, counted from 0, is the one whose checksum is wrong.",
+        "what": "Masks or parameters in memory. cases: the content is the first `length` bytes of `unit` (hex) "
+                "repeated; the region has `beats` beats, checksums included, and per segment [content bytes before "
+                "padding, CRC-32 as a hex number]; `region` is all its bytes, null where only their SHA-256 is given. "
+                "The zeros that pad the last segment to a beat are read as part of what its CRC-32 covers. damaged: "
+                "with this bit of the region of cases[case] inverted, `segment`, counted from 0, is the one whose "
+                "checksum is wrong.",
         "specification": "5. Program and memory image", "cases": cases, "damaged": damaged}

@@ -108,7 +108,7 @@ def stream_vectors():
                         "indices": indices, "weights": [s * table[m] for s, m in zip(signs, indices)]})
     return {
         "what": "Random stream. known_answers: Threefry2x32 on words in hex. blocks: the two output words of a block. "
-                "signs: sign(seed, stream, index). layers: all signs of a layer of shape (out, in, ky, kx), '+' or '-', in "
-                "canonical order (out, ky, kx, c). weights: sign * table[index], in canonical order.",
+                "signs: sign(seed, stream, index). layers: all signs of a layer of shape (out, in, ky, kx), '+' or "
+                "'-', in canonical order (out, ky, kx, c). weights: sign * table[index], in canonical order.",
         "specification": "1. Random stream; 2. Coat index and its codes (weights)",
         "known_answers": known, "blocks": blocks, "signs": at_index, "layers": layers, "weights": weights}
