@@ -1,0 +1,105 @@
+"""Tables of cross-checks in Markdown, from their records alone: what docs/crosschecks.md shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+SHARED = {"array": "array", "partial sums": "partial sums", "weight slots": "weight slots",
+          "mask buffer": "weight buffer", "activation memory": "activation memory"}
+"""Parts that both sides have: our component and the tools' name."""
+
+ORDERS = {"engine": "in the engine's order", "search": "in an order of its own"}
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable]) -> str:
+    """Markdown. Whole numbers get separators."""
+    lines = [[str(cell) for cell in header]]
+    lines.append(["---"] * len(lines[0]))
+    lines += [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _over(one: float, other: float) -> str:
+    """How much more ``one`` is than ``other``."""
+    return f"{100 * (one / other - 1):+.1f} %"
+
+
+def _micro(pj: float) -> str:
+    return f"{pj / 1e6:,.2f}"
+
+
+def _total(rows: list[dict], *keys: str) -> int:
+    total = 0
+    for row in rows:
+        for key in keys:
+            row = row[key]
+        total += row
+    return total
+
+
+def zigzag_layers(record: dict) -> str:
+    """Cycles and bytes by layer, the engine's order of loops."""
+    rows = []
+    for ours, theirs in zip(record["ours"], record["theirs"]):
+        found, moved = theirs["engine"], ours["bytes"]
+        rows.append((ours["name"], ours["cycles"], found["cycles"], _over(ours["cycles"], found["cycles"]),
+                     theirs["search"]["cycles"], found["cycles_loaded"], moved["mask_bytes"], found["bytes"]["W"],
+                     moved["load_bytes"], found["bytes"]["I"], moved["store_bytes"], found["bytes"]["O"]))
+    sums = [sum(column) for column in zip(*(row[1:3] + row[4:] for row in rows))]
+    rows.append(("all", *sums[:2], _over(*sums[:2]), *sums[2:]))
+    return table(("layer", "cycles: ours", "ZigZag", "ours over it", "its own order", "ZigZag, filling and draining",
+                  "weight bytes: ours", "ZigZag", "input bytes: ours", "ZigZag", "output bytes: ours", "ZigZag"), rows)
+
+
+def zigzag_energy(record: dict) -> str:
+    """µJ by layer of what both sides have, and of DRAM."""
+    rows, sums = [], [0.] * 5
+    for ours, theirs in zip(record["ours"], record["theirs"]):
+        found = theirs["engine"]["pj"]
+        values = (sum(ours["pj"][name] for name in SHARED), sum(found[name] for name in SHARED.values()),
+                  sum(ours["pj"][name] for name in ours["pj"] if name not in SHARED and name != "dram"),
+                  ours["pj"]["dram"], found["dram"])
+        sums = [total + value for total, value in zip(sums, values)]
+        rows.append((ours["name"], values))
+    return table(("layer", "shared parts: ours, µJ", "ZigZag, µJ", "ours over it", "parts of ours alone, µJ",
+                  "DRAM: ours, µJ", "ZigZag, µJ"),
+                 ((name, _micro(values[0]), _micro(values[1]), _over(*values[:2]), *map(_micro, values[2:]))
+                  for name, values in (*rows, ("all", sums))))
+
+
+def zigzag_parts(record: dict) -> str:
+    """µJ of the whole network by part."""
+    rows = []
+    for name, part in (*SHARED.items(), ("dram", "dram")):
+        ours, *found = (_total(record["ours"], "pj", name),
+                        *(_total(record["theirs"], order, "pj", part) for order in ORDERS))
+        rows.append((part if part != "dram" else "DRAM", _micro(ours), _micro(found[0]), _over(ours, found[0]),
+                     _micro(found[1])))
+    return table(("part", "ours, µJ", f"ZigZag {ORDERS['engine']}, µJ", "ours over it",
+                  f"ZigZag {ORDERS['search']}, µJ"), rows)
+
+
+def scalesim_layers(record: dict) -> str:
+    """Cycles by layer beside those of systolic arrays of the same size, and what part of the array they use."""
+    multipliers = record["problem"]["columns"] * record["problem"]["lanes"]
+    rows = [(ours["name"], ours["macs"], ours["cycles"], theirs["ws"], theirs["os"])
+            for ours, theirs in zip(record["ours"], record["theirs"])]
+    rows.append(("all", *(sum(column) for column in zip(*(row[1:] for row in rows)))))
+    return table(("layer", "cycles: ours", "of peak", "SCALE-Sim, weight-stationary", "of peak",
+                  "SCALE-Sim, output-stationary", "of peak"),
+                 ((name, *(cell for cycles in found for cell in (cycles, f"{100 * macs / cycles / multipliers:.1f} %")))
+                  for name, macs, *found in rows))
+
+
+def nvdla_rows(record: dict) -> str:
+    """Frames per second and utilisation by array."""
+    return table(("multipliers", "NVDLA: frames/s", "of peak", "our array", "frames/s, ideal memory", "of peak",
+                  "memory, GB/s", "frames/s, every map through that memory", "of peak"),
+                 ((row["macs"], f"{row['nvdla_frames']:g}", f"{100 * row['nvdla_utilisation']:.1f} %", row["array"],
+                   f"{row['frames']:.1f}", f"{100 * row['utilisation']:.1f} %", f"{row['bandwidth']:g}",
+                   f"{row['bound_frames']:.1f}", f"{100 * row['bound_utilisation']:.1f} %") for row in record["rows"]))
+
+
+TABLES = {"zigzag": (zigzag_layers, zigzag_energy, zigzag_parts), "scalesim": (scalesim_layers,),
+          "nvdla": (nvdla_rows,)}
+"""What is shown of each tool's record."""
