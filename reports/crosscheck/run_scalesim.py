@@ -1,4 +1,4 @@
-"""Runs SCALE-Sim on a problem (standard input; reports/crosscheck/problem.py) and writes what it found to standard output.
+"""Runs SCALE-Sim on a problem (standard input; reports/crosscheck/problem.py) and writes what it found to stdout.
 
 Needs scalesim and nothing of this project. Cycles of the systolic array alone, weight-stationary and output-stationary:
 its simulation of the memories walks every cycle in Python, and one layer takes more than four minutes.
