@@ -85,6 +85,13 @@ class Design:
         return network_topology(self.network, width=self.width)
 
     @property
+    def paper_bytes(self) -> float:
+        """Size by the formula of the multicoated-supermask paper; stored weights as they are."""
+        sizes = ((layer.weights, layer.out_channels * layer.normalised) for layer in self.topology.layers)
+        return sum(codes.paper_bits(weights, self.densities, channels) if self.coats
+                   else weights * self.bits + 32 * channels for weights, channels in sizes) / 8
+
+    @property
     def engine(self) -> EngineConfig:
         """The configuration as it is built for this: weights as narrow as its coats allow, or as wide as stored."""
         if self.coats:
@@ -151,13 +158,9 @@ def costs(design: Design, *, sets=None, dram_pj_per_bit: Iterable[float] = DRAM_
         weights = Stored(design.bits)
         engine, run = _baseline(topology, engine, weights, design.batch)
     record = _record(topology, run, engine, design.densities, design.bits)
-    counts = [layer.weights for layer in topology.layers]
-    normalised = [layer.out_channels * layer.normalised for layer in topology.layers]
-    paper = sum(codes.paper_bits(count, design.densities, channels) if design.coats
-                else count * design.bits + 32 * channels for count, channels in zip(counts, normalised)) / 8
     packed = sum(-(-layer.packed_bytes // 1) for layer in run.weights)
     return Costs(
-        design=design, engine=engine, estimate=run, paper_bytes=paper,
+        design=design, engine=engine, estimate=run, paper_bytes=design.paper_bytes,
         floor_bytes=topology_floor(topology, 8 * run.shannon_bytes, engine.activation_bytes, batch=design.batch).total,
         packed_bytes=int(packed) + NORMALISATION_BYTES * sum(layer.out_channels for layer in topology.layers),
         record=record,

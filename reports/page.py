@@ -30,7 +30,7 @@ table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabula
 th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--line) } th { font-weight: 600 }
 th:first-child, td:first-child { text-align: left }
 .scroll { overflow-x: auto; margin: 1rem 0 } .plots { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)) }
+  grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)) }
 .good { color: var(--good); font-weight: 600 } .bad { color: var(--bad); font-weight: 600 }
 .images { display: flex; flex-wrap: wrap; gap: .5rem } .images figure { margin: 0; text-align: center; font-size: 11px }
 .images img { width: 64px; height: 64px; image-rendering: pixelated; display: block }
@@ -114,11 +114,11 @@ def layer_report(run: NetworkRun, floor: int, baseline: int) -> str:
             f"booked on the layer they are for.</p>{table(layers.HEADER, layers.rows(run))}")
 
 
-def write(path: Path, title: str, sections: Sequence[str]):
-    """Write the page; it needs nothing but itself."""
+def write(path: Path, title: str, sections: Sequence[str], *, style: str = ""):
+    """Write the page, with ``style`` beside the style of all pages; it needs nothing but itself."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = (f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
-                    f'content="width=device-width"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
-                    f"<h1>{html.escape(title)}</h1>{''.join(sections)}</html>\n")
+    text = ('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
+            f'content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
+            f"<style>{_STYLE}{style}</style><h1>{html.escape(title)}</h1>{''.join(sections)}</html>\n")
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

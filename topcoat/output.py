@@ -38,7 +38,7 @@ def require_writable(options):
             raise ValueError(f"folder {place} cannot be written: name another folder than {folder}")
 
 
-def write_json(path: Path | None, values: dict):
+def write_json(path: Path | None, values: dict | list):
     """Write ``values`` to ``path``, whole or not at all; nothing for None."""
     if path is not None:
         write_atomically(path, lambda temporary: temporary.write_text(json.dumps(values, indent=1) + "\n"))

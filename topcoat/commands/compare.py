@@ -1,23 +1,48 @@
-"""Compare models that differ in their coats: accuracy, bytes, cycles and weight traffic, simulated on the engine.
+"""Compare numbers of coats. With --network: size, traffic, cycles, area and energy of any network, from its shapes, beside
+stored weights of 8, 4 and 1 bits. Without: accuracy, bytes, cycles and weight traffic of trained models, simulated.
 
-example: topcoat compare -o out/compare
+example: topcoat compare --network resnet50 --coats 1-7 -o out/resnet50
+         topcoat compare -o out/compare
 """
 
+import os
 from pathlib import Path
 
+from tqdm import tqdm
+
 from arch.config import PRESETS, EngineConfig
-from golden import bundled, datasets
-from reports import coats, page
+from golden import bundled, codes, datasets
+from golden.checkpoint import write_atomically
+from reports import coats, compare, compare_page, page
+from reports.area import points
+from reports.energy import DRAM_PJ_PER_BIT
 from sim.network import simulate
 from topcoat.output import table, write_json
+
+NETWORK_OPTIONS = {"coats": None, "schedule": "uniform:0.7", "clock": compare.CLOCK_MHZ, "code": "best", "batch": 1,
+                   "dram_pj": DRAM_PJ_PER_BIT, "jobs": None}
+"""Options that say nothing about trained models, with their defaults."""
 
 
 def configure(parser):
     parser.add_argument("models", nargs="*", metavar="M.coat", help="files or names (default: all bundled models)")
-    parser.add_argument("--preset", choices=PRESETS, default="edge", help="engine (default: %(default)s)")
-    parser.add_argument("--images", type=int, default=4, metavar="K", help="images to simulate (default: %(default)s)")
+    parser.add_argument("--preset", choices=PRESETS, help="engine (default: base with --network, else edge)")
+    parser.add_argument("--images", type=int, default=4, metavar="K",
+                        help="images to simulate of trained models (default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for page and plots")
     parser.add_argument("--json", type=Path, metavar="F", help="write the rows as JSON")
+    network = parser.add_argument_group("of a network by its shapes")
+    network.add_argument("--network", metavar="NAME", help="resnet18, resnet50, ...")
+    network.add_argument("--coats", metavar="LIST", help="1-7, 1,3,7 or 3 (default: all that the schedule has)")
+    network.add_argument("--schedule", metavar="S", help="uniform:R or linear:R, R the fraction that the first coat "
+                         "removes, or released (default: uniform:0.7)")
+    network.add_argument("--code", choices=("best", *codes.COAT_CODES), help="code of the masks (default: best)")
+    network.add_argument("--batch", type=int, metavar="B", help="images that share a fetch of the masks (default: 1)")
+    network.add_argument("--clock", type=float, metavar="MHZ", help="clock that frames per second are given at "
+                         f"(default: {compare.CLOCK_MHZ:g})")
+    network.add_argument("--dram-pj", type=float, nargs="+", metavar="PJ", help="pJ per bit of DRAM traffic (default: "
+                         f"{' '.join(f'{price:g}' for price in DRAM_PJ_PER_BIT)})")
+    network.add_argument("--jobs", type=int, metavar="J", help="processes (default: one per core)")
 
 
 def rows(models: list[str], preset: str, images: int) -> list[coats.CoatRow]:
@@ -31,10 +56,36 @@ def rows(models: list[str], preset: str, images: int) -> list[coats.CoatRow]:
     return sorted(result, key=lambda row: row.coats)
 
 
+def _compare_network(options) -> int:
+    given = {name: default if getattr(options, name) is None else getattr(options, name)
+             for name, default in NETWORK_OPTIONS.items()}
+    comparison = compare.compare(
+        options.network, compare.parse_coats(given["coats"], given["schedule"]),
+        config=EngineConfig.preset(options.preset or "base"), schedule=given["schedule"], code=given["code"],
+        batch=given["batch"], clock_mhz=given["clock"], dram_pj_per_bit=given["dram_pj"], targets=points.targets(),
+        jobs=os.cpu_count() or 1 if given["jobs"] is None else given["jobs"],
+        progress=lambda done, count: tqdm(done, total=count, desc=f"designs of {options.network}", unit="design"))
+    print(table(*compare_page.text_table(comparison)))
+    options.output.mkdir(parents=True, exist_ok=True)
+    compare_page.write(options.output, comparison)
+    write_atomically(options.output / "compare.csv", lambda path: path.write_text(comparison.to_csv()))
+    write_json(options.output / "compare.json", comparison.to_json())
+    write_json(options.json, [row.to_json() for row in comparison.coats])
+    print(f"\npage: {options.output / 'index.html'}; figures, compare.csv and compare.json beside it")
+    return 0
+
+
 def run(options) -> int:
-    compared = rows(options.models or list(bundled.models()), options.preset, options.images)
+    if options.network is not None:
+        if options.models:
+            raise ValueError(f"give --network or models, not both: {options.models[0]}")
+        return _compare_network(options)
+    for name in NETWORK_OPTIONS:
+        if getattr(options, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} needs --network NAME")
+    compared = rows(options.models or list(bundled.models()), options.preset or "edge", options.images)
     print(table(coats.HEADER, coats.text_rows(compared)))
     page.write(options.output / "index.html", "Topcoat: the cost of coats", [page.comparison(compared)])
     print(f"\nsizes in KiB; page with plots: {options.output / 'index.html'}")
-    write_json(options.json, {"preset": options.preset, "models": [row.to_json() for row in compared]})
+    write_json(options.json, {"preset": options.preset or "edge", "models": [row.to_json() for row in compared]})
     return 0 if all(row.bit_exact for row in compared) else 1

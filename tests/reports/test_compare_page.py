@@ -1,0 +1,144 @@
+"""The page of a comparison: every number has a unit and a link to its source, and nothing is fetched from elsewhere."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from arch.config import EngineConfig
+from reports.area.points import targets
+from reports.compare import compare
+from reports.compare_page import write
+
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks units and sources while it reads. ``naked`` are numbers without unit or without source."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.anchors = set(re.findall(r' id="([^"]+)"', text))
+        self.naked: list[str] = []
+        self.checked = 0
+        self.tags: list[str] = []
+        self.stack: list[tuple[str, dict]] = []
+        self.columns: list[dict] = []
+        self.cell = -1
+        self.feed(text)
+        assert not self.stack
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.append(tag)
+        if tag in VOID:
+            return
+        if tag == "table":
+            self.columns = []
+        elif tag == "tr":
+            self.cell, self.row = -1, {}
+        elif tag in ("td", "th"):
+            self.cell += 1
+        if tag == "th":
+            head = {"unit": attributes.get("data-unit"), "source": None, "text": ""}
+            if attributes.get("scope") == "col":
+                self.columns.append(head)
+            else:
+                self.row = head
+        elif tag == "td" and "data-unit" in attributes:
+            self.row["unit"] = attributes["data-unit"]
+        elif tag == "a" and self._within("th"):
+            (self.columns[-1] if self._within("thead") else self.row)["source"] = attributes["href"]
+        self.stack.append((tag, attributes))
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.stack and self.stack[-1][0] == tag, f"</{tag}> closes {self.stack[-1:]}"
+        self.stack.pop()
+
+    def _within(self, *tags: str) -> bool:
+        return any(tag in tags for tag, _ in self.stack)
+
+    def _known(self, link: str | None) -> bool:
+        return bool(link) and link.startswith("#source-") and link[1:] in self.anchors
+
+    def handle_data(self, data):
+        if self._within("th") and self._within("thead"):
+            self.columns[-1]["text"] += data
+        if not re.search(r"\d", data) or self._within("svg", "style", "title", "h1", "code", "th"):
+            return
+        if any(tag == "section" and attributes.get("id", "").startswith("source-") for tag, attributes in self.stack):
+            return
+        self.checked += 1
+        if self._within("td"):
+            found = self.columns[self.cell] if self.columns else self.row
+            shown = not self.columns or (found["unit"] or "no unit") in found["text"]
+            good = found["unit"] and self._known(found["source"]) and shown
+        else:
+            marked = [attributes for _, attributes in self.stack if "data-unit" in attributes]
+            good = marked and marked[-1]["data-unit"] in data and self._known(marked[-1].get("href"))
+        if not good:
+            self.naked.append(data)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("page")
+    write(path, compare("fashion", (1, 3), config=EngineConfig.preset("edge"), targets=targets()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def text(folder):
+    return (folder / "index.html").read_text()
+
+
+def test_every_number_has_a_unit_and_a_source(text):
+    page = Page(text)
+    assert page.naked == [] and page.checked > 200
+
+
+@pytest.mark.parametrize("before, after", [
+    (r'<th scope="col" data-unit="[^"]+"><a href="#source-time"', '<th scope="col"><a href="#source-time"'),
+    (r'<a href="#source-time"', '<a href="#source-tide"'), (r'<section id="source-energy">', "<section>"),
+    (r'<span class="unit">fJ per operation</span>', ""), (r"<h2 id=\"time\">", '<p>97.0</p><h2 id="time">'),
+    (r'<td data-unit="MHz, assumed">', "<td>"), (r'data-unit="times">', '>'),
+])
+def test_the_check_finds_what_is_missing(text, before, after):
+    broken, count = re.subn(before, after, text)
+    assert count and Page(broken).naked
+
+
+def test_every_link_within_the_page_arrives(text):
+    links = re.findall(r'href="#([^"]+)"', text)
+    assert len(links) > 50 and set(links) <= Page(text).anchors
+
+
+def test_nothing_is_fetched(text, folder):
+    page = Page(text)
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    assert not re.search(r'\bsrc=|url\((?!#)|@import|http-equiv', text)
+    assert page.tags.count("svg") == 10
+    for name in re.findall(r'href="([a-z-]+\.(?:png|svg))"', text):
+        assert (folder / name).stat().st_size > 1000
+
+
+def test_figures_take_the_ink_of_the_page(text):
+    figures = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert all("currentColor" in figure and "#22252a" not in figure and "#ffffff" not in figure for figure in figures)
+
+
+def test_saved_figures_stand_alone(folder):
+    for path in folder.glob("*.svg"):
+        drawing = path.read_text()
+        assert drawing.startswith("<svg") and "currentColor" not in drawing and "var(" not in drawing
+
+
+def test_accuracy_is_never_guessed(text):
+    rows = {row[0]: row[1] for row in re.findall(
+        r'<th scope="row">(1 coat|3 coats|int8|int4|1 bit)</th>(.*?)</tr>', text.split('id="overview"')[1].split(
+            'class="settings"')[0])}
+    last = {label: re.findall(r"<td>(.*?)</td>", cells)[-1] for label, cells in rows.items()}
+    assert last == {"1 coat": "91.98", "3 coats": "92.95", **dict.fromkeys(("int8", "int4", "1 bit"), "not measured")}
