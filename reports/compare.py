@@ -49,7 +49,8 @@ def parse_coats(text: str | None, schedule: str) -> tuple[int, ...]:
                 raise ValueError
             found.update(span)
     except ValueError:
-        raise ValueError(f"coats must be counts and ranges in 1..{MAX_COATS}, such as 1-7 or 1,3,7, not {text!r}") from None
+        raise ValueError(f"coats must be counts and ranges in 1..{MAX_COATS}, such as 1-7 or 1,3,7, "
+                         f"not {text!r}") from None
     return tuple(sorted(found))
 
 
@@ -242,8 +243,9 @@ def compare(network: str, coats: Iterable[int], *, config: EngineConfig, schedul
     """``network`` with every number of ``coats``, and its baselines, on engines like ``config``.
 
     ``targets`` are those of :func:`reports.area.points.targets` that areas are wanted for. ``jobs`` processes work at
-    once; ``progress`` wraps the iterator over the designs that are done and gets their number. Raises ValueError for arguments that make no design
-    and CompileError for an engine that cannot run one, StalePoint for a target whose points are not of this RTL.
+    once; ``progress`` wraps the iterator over the designs that are done and gets their number. Raises
+    ValueError for arguments that make no design, CompileError for an engine that cannot run one, and StalePoint for a
+    target whose points are not of this RTL.
     """
     targets, dram = tuple(targets), tuple(dram_pj_per_bit)
     if batch < 1:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from reports import compare_plots, compare_sources, page
+from reports import compare_columns, compare_plots, compare_sources, page
 from reports.compare import CHIP, Comparison, Row
-from reports.compare_plots import STREAMS, area_unit, byte_unit, middle_price, span
+from reports.compare_columns import Column, number, range_text, ratios
+from reports.compare_plots import area_unit, byte_unit, middle_price, set_names
 
 STYLE = """
 h2 { scroll-margin-top: 1rem } section { scroll-margin-top: 1rem } h3 { font-size: 1rem; margin-bottom: .2rem }
@@ -18,7 +18,8 @@ a { color: inherit; text-decoration-color: var(--link); text-underline-offset: .
 @media (prefers-color-scheme: dark) { :root { --link: #7fb2ea; --soft: #a0a6af; --band: #21242a } }
 :target { outline: 2px solid var(--link); outline-offset: .5rem }
 .values th { vertical-align: bottom } .values tbody th { text-align: left; white-space: nowrap }
-.values .unit { display: block; white-space: nowrap; font-weight: 400; color: var(--soft) } .values td { white-space: nowrap }
+.values .unit { display: block; white-space: nowrap; font-weight: 400; color: var(--soft) }
+.values td { white-space: nowrap }
 .values tr > :first-child { position: sticky; left: 0; background: var(--paper) }
 .values .baseline > * { background: var(--band) } .values .baseline > :first-child { background: var(--band) }
 .whole { white-space: nowrap } #figure-breakdown { grid-row: span 2 }
@@ -26,28 +27,9 @@ a { color: inherit; text-decoration-color: var(--link); text-underline-offset: .
 .pair > figure { flex: 1 1 360px; max-width: 540px; min-width: 0; margin: 1rem 0 }
 figure { margin: 0 } figcaption { font-size: 13px; color: var(--soft); max-width: 60ch }
 .plots { align-items: start; margin: 1.2rem 0 } details { margin: .8rem 0 } summary { cursor: pointer }
-nav { font-size: 13px } li { max-width: 75ch; margin: .3rem 0; overflow-wrap: anywhere } code { overflow-wrap: anywhere }
+nav { font-size: 13px } li { max-width: 75ch; margin: .3rem 0; overflow-wrap: anywhere }
+code { overflow-wrap: anywhere }
 """
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of numbers: one unit for all of them, and the anchor that says where they come from."""
-
-    title: str
-    unit: str
-    source: str
-    value: Callable[[Row], str | None]
-
-
-def number(value: float) -> str:
-    """Three significant digits, or all digits before the point."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def _range(values: Sequence[float]) -> str:
-    low, high = number(min(values)), number(max(values))
-    return low if low == high else f"{low} – {high}"
 
 
 def _value(text: str, unit: str, source: str) -> str:
@@ -75,11 +57,11 @@ def _table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
 
 
 def _settings(comparison: Comparison) -> str:
-    run, engine = comparison.rows[0].costs.estimate, comparison.config
-    weights = sum(layer.weights for layer in run.weights)
+    costs, engine = comparison.rows[0].costs, comparison.config
     rows = (
-        ("weights", f"{weights:,}", "weights", "source-network"),
-        ("work", f"{run.macs / run.batch / 1e6:,.1f}", "million multiply-accumulates per frame", "source-network"),
+        ("weights", f"{costs.weights:,}", "weights", "source-network"),
+        ("work", f"{costs.estimate.macs / comparison.batch / 1e6:,.1f}", "million multiply-accumulates per frame",
+         "source-network"),
         ("array", f"{engine.macs_per_cycle:,}", "multiply positions", "source-rows"),
         ("activation memory", f"{engine.activation_bytes / 1024:,.0f}", "KiB", "source-rows"),
         ("memory interface", f"{engine.bus_bits:,}", "bit per cycle", "source-time"),
@@ -94,11 +76,6 @@ def _settings(comparison: Comparison) -> str:
     return (f"<p>{names}</p><div class=\"scroll\"><table class=\"settings\"><tbody>{body}</tbody></table></div>")
 
 
-def _ratios(row: Row, other: Row) -> list[float]:
-    """Energy of ``other`` over that of ``row``, each within a set and a DRAM cost."""
-    return list(row.energy.against(other.energy).values())
-
-
 def _findings(comparison: Comparison) -> str:
     """What the first coat and the last one differ in, and the last one against int8."""
     first, last, int8 = comparison.coats[0], comparison.coats[-1], comparison.int8
@@ -110,7 +87,7 @@ def _findings(comparison: Comparison) -> str:
                  f"{_value(number(last.costs.packed_bytes / size), unit, 'source-size')}",
                  f"traffic {_value(number(first.dram_bytes / size), f'{unit} per frame', 'source-traffic')} to "
                  f"{_value(number(last.dram_bytes / size), f'{unit} per frame', 'source-traffic')}",
-                 f"energy {_value(_range(_ratios(first, last)), 'times as much', 'source-energy')}"]
+                 f"energy {_value(range_text(ratios(first, last)), 'times as much', 'source-energy')}"]
         for target in comparison.targets:
             measure, scale = area_unit(first.area[target]["unit"])
             parts.append(f"<code>{escape(target)}</code> area "
@@ -121,128 +98,18 @@ def _findings(comparison: Comparison) -> str:
                          f"{_value(f'{100 * last.accuracy.value:.2f}', '%', 'source-accuracy')}")
         items.append(f"From {name[first]} to {name[last]}: {'; '.join(parts)}.")
     parts = [f"{_value(number(int8.dram_bytes / last.dram_bytes), 'times', 'source-traffic')} the traffic",
-             f"{_value(_range(_ratios(last, int8)), 'times', 'source-energy')} the energy"]
+             f"{_value(range_text(ratios(last, int8)), 'times', 'source-energy')} the energy"]
     parts += [f"{_value(number(int8.stored_area[target] / last.area[target]['total']), 'times', 'source-area')} the "
               f"<code>{escape(target)}</code> area" for target in comparison.targets]
     items.append(f"Weights stored in eight bits against {name[last]}: {'; '.join(parts)}.")
     return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"
 
 
-def _accuracy(row: Row) -> str:
-    return f"{100 * row.accuracy.value:.2f}" if row.accuracy else "not measured"
-
-
-def _area_ratio(comparison: Comparison, row: Row, target: str) -> str:
-    return f"{row.area[target]['total'] / comparison.int8.stored_area[target]:.2f}"
-
-
-def _overview_columns(comparison: Comparison) -> list[Column]:
-    packed, packed_size = byte_unit(max(row.costs.packed_bytes for row in comparison.rows))
-    moved, moved_size = byte_unit(max(row.dram_bytes for row in comparison.rows))
-    columns = [
-        Column("packed", packed, "source-size", lambda row: number(row.costs.packed_bytes / packed_size)),
-        Column("traffic", f"{moved} per frame", "source-traffic", lambda row: number(row.dram_bytes / moved_size)),
-        Column("cycles", "cycles per frame", "source-time", lambda row: f"{row.cycles:,.0f}"),
-        Column("rate", "frames per second", "source-time", lambda row: number(row.frames_per_second)),
-        Column("energy", "µJ per frame", "source-energy", lambda row: _range(span(row))),
-        Column("on chip", "fJ per operation", "source-convention", lambda row: _range(row.femtojoules_per_op)),
-    ]
-    for target in comparison.targets:
-        unit, size = area_unit(comparison.rows[0].area[target]["unit"])
-        columns.append(Column(f"{target} area", unit, "source-area",
-                              lambda row, target=target, size=size: number(row.area[target]["total"] / size)))
-    return [*columns, Column("accuracy", "% of test images", "source-accuracy", _accuracy)]
-
-
-def _size_columns(comparison: Comparison) -> list[Column]:
-    unit, size = byte_unit(max(row.costs.packed_bytes for row in comparison.rows))
-
-    def kept(row: Row) -> str | None:
-        return f"{100 * row.design.densities[0]:g}" if row.design.coats else None
-
-    weights = sum(layer.weights for layer in comparison.rows[0].costs.estimate.weights)
-    return [
-        Column("kept", "% of weights", "source-size", kept),
-        Column("code", "name", "source-size", lambda row: row.to_json()["code"]),
-        Column("packed", unit, "source-size", lambda row: f"{row.costs.packed_bytes / size:.2f}"),
-        Column("Shannon bound", unit, "source-size", lambda row: f"{row.costs.estimate.shannon_bytes / size:.2f}"),
-        Column("paper's formula", unit, "source-size", lambda row: f"{row.costs.paper_bytes / size:.2f}"),
-        Column("packed", "bit per weight", "source-size", lambda row: f"{8 * row.costs.packed_bytes / weights:.3f}"),
-        Column("int8 / packed", "times", "source-size",
-               lambda row: number(comparison.int8.costs.packed_bytes / row.costs.packed_bytes)),
-    ]
-
-
-def _traffic_columns(comparison: Comparison) -> list[Column]:
-    unit, size = byte_unit(max(row.dram_bytes for row in comparison.rows))
-    unit = f"{unit} per frame"
-    source = "source-traffic"
-    streams = [Column(name, unit, source, lambda row, key=key: f"{row.bytes[key] / size:.3f}")
-               for name, key in STREAMS.items()]
-    return [*streams,
-            Column("total", unit, source, lambda row: f"{row.dram_bytes / size:.3f}"),
-            Column("floor", unit, source, lambda row: f"{row.floor_bytes / size:.3f}"),
-            Column("total / floor", "times", source, lambda row: f"{row.dram_bytes / row.floor_bytes:.3f}"),
-            Column("int8 / total", "times", source,
-                   lambda row: number(comparison.int8.dram_bytes / row.dram_bytes))]
-
-
-def _time_columns(comparison: Comparison) -> list[Column]:
-    return [
-        Column("cycles", "cycles per frame", "source-time", lambda row: f"{row.cycles:,.0f}"),
-        Column("utilisation", "% of multiply positions", "source-time",
-               lambda row: f"{100 * row.costs.estimate.utilisation:.1f}"),
-        Column("rate", f"frames per second at {comparison.clock_mhz:g} MHz", "source-time",
-               lambda row: number(row.frames_per_second)),
-        Column("memory rate", "MB per second", "source-time",
-               lambda row: number(row.dram_bytes * row.frames_per_second / 1e6)),
-    ]
-
-
-def _area_columns(comparison: Comparison, target: str) -> list[Column]:
-    unit, size = area_unit(comparison.rows[0].area[target]["unit"])
-
-    def part(name: str, of: str) -> Column:
-        return Column(name, unit, "source-area", lambda row: number(row.area[target][of] / size))
-
-    def stored(row: Row) -> str | None:
-        return number(row.stored_area[target] / size) if row.stored_area else None
-
-    blocks = Column("block memories", "of 18 Kbit", "source-area", lambda row: f"{row.area[target]['memory_blocks']:,}")
-    return [part("logic", "logic"), part("memory", "memory"), *([blocks] if unit == "kLUT" else []),
-            part("total", "total"), Column("stored only", unit, "source-area", stored),
-            Column("total / int8", "times", "source-area", lambda row: _area_ratio(comparison, row, target))]
-
-
-def _energy_columns(comparison: Comparison) -> list[Column]:
-    columns = [Column("range", "µJ per frame", "source-energy", lambda row: _range(span(row))),
-               Column("int8 / this", "times", "source-energy", lambda row: _range(_ratios(row, comparison.int8)))]
-    for index, energy in enumerate(comparison.rows[0].energies):
-        name = energy.costs.name
-        if energy is next(one for one in comparison.rows[0].energies if one.costs.name == name):
-            columns.append(Column(f"{name}, on chip", "µJ per frame", "source-energy",
-                                  lambda row, index=index: number(row.per_frame(row.energies[index].on_chip_pj))))
-        columns.append(Column(f"{name}, {energy.dram_pj_per_bit:g} pJ/bit", "µJ per frame", "source-energy",
-                              lambda row, index=index: number(row.per_frame(row.energies[index].total_pj))))
-    return columns
-
-
 def _breakdown(comparison: Comparison) -> str:
-    """A table per constant set: every component, and DRAM at the cost in the middle."""
-    price, tables = middle_price(comparison), []
-    for index, energy in enumerate(comparison.rows[0].energies):
-        if energy.dram_pj_per_bit != price:
-            continue
-        columns = [Column(part, "µJ per frame", "source-energy", lambda row, index=index, part=part: number(
-            row.per_frame(row.energies[index].components[part]))) for part in energy.components]
-        columns += [
-            Column(f"DRAM, {price:g} pJ/bit", "µJ per frame", "source-energy",
-                   lambda row, index=index: number(row.per_frame(row.energies[index].dram_pj))),
-            Column("total", "µJ per frame", "source-energy",
-                   lambda row, index=index: number(row.per_frame(row.energies[index].total_pj)))]
-        tables.append(f"<details><summary>Parts, <code>{escape(energy.costs.name)}</code></summary>"
-                      f"{_table(comparison.rows, columns)}</details>")
-    return "".join(tables)
+    """A table of parts per constant set."""
+    return "".join(f"<details><summary>Parts, <code>{escape(name)}</code></summary>"
+                   f"{_table(comparison.rows, compare_columns.parts(comparison, name))}</details>"
+                   for name in set_names(comparison))
 
 
 def _figure(name: str, drawings: dict[str, str], source: str, caption: str) -> str:
@@ -262,43 +129,45 @@ def sections(comparison: Comparison, drawings: dict[str, str]) -> list[str]:
     """The page's HTML, section by section; ``drawings`` are SVG texts by name (:func:`reports.compare_plots.save`)."""
     rows = comparison.rows
     price = _value(f"{middle_price(comparison):g}", "pJ/bit", "source-energy")
-    published = ", ".join(f"{_value(f'{value:g}', 'fJ per operation', 'source-convention')} on <code>{escape(network)}</code>"
-                          for network, value in CHIP.published.items())
+    published = ", ".join(
+        f"{_value(f'{value:g}', 'fJ per operation', 'source-convention')} on <code>{escape(network)}</code>"
+        for network, value in CHIP.published.items())
     nav = " · ".join(f'<a href="#{anchor}">{anchor}</a>' for anchor in (
-        "overview", "size", "traffic", "time", *(["area"] if comparison.targets else []), "energy", "pareto", "sources"))
+        "overview", "size", "traffic", "time", *(["area"] if comparison.targets else []), "energy", "pareto",
+        "sources"))
     no_accuracy = ("" if "accuracy" in drawings else
                    " Accuracy, which is what coats buy, is in neither: no trained model of this network is at hand.")
     return [
-        f"<nav>{nav}</nav><p>What one more coat costs, and what stored weights would. Baselines are shaded; every number "
-        "has its unit in the head of its column, and the head leads to its source.</p>",
-        f'<h2 id="overview">Overview</h2>{_findings(comparison)}{_table(rows, _overview_columns(comparison))}'
+        f"<nav>{nav}</nav><p>What one more coat costs, and what stored weights would. Baselines are shaded; every "
+        "number has its unit in the head of its column, and the head leads to its source.</p>",
+        f'<h2 id="overview">Overview</h2>{_findings(comparison)}{_table(rows, compare_columns.overview(comparison))}'
         f"{_settings(comparison)}",
         '<h2 id="size">Size</h2>' + _pair(
-            _table(rows, _size_columns(comparison)),
+            _table(rows, compare_columns.sizes(comparison)),
             _figure("size", drawings, "source-size", "Size per weight by three measures."),
             _figure("accuracy", drawings, "source-accuracy",
                     f"Measured accuracy against size, and against energy with DRAM at {price}.")),
         '<h2 id="traffic">Traffic</h2>' + _pair(
-            _table(rows, _traffic_columns(comparison)),
+            _table(rows, compare_columns.traffic(comparison)),
             _figure("traffic", drawings, "source-traffic",
                     "Bytes of a frame over the memory interface, by stream; the line is the compulsory floor.")),
         '<h2 id="time">Cycles and frames per second</h2>' + _pair(
-            _table(rows, _time_columns(comparison)),
-            _figure("cycles", drawings, "source-time", "Cycles of a frame; the label is the share of multiply positions "
-                    "that do useful work.")),
+            _table(rows, compare_columns.time(comparison)),
+            _figure("cycles", drawings, "source-time", "Cycles of a frame; the label is the share of multiply "
+                    "positions that do useful work.")),
         *(['<h2 id="area">Area</h2>' + _pair(
-            "".join(f"<h3><code>{escape(target)}</code></h3>{_table(rows, _area_columns(comparison, target))}"
+            "".join(f"<h3><code>{escape(target)}</code></h3>{_table(rows, compare_columns.area(comparison, target))}"
                     for target in comparison.targets),
             _figure("area", drawings, "source-area",
                     "Logic and memory of the whole engine, block memories of an FPGA left out."))]
           if comparison.targets else []),
-        f'<h2 id="energy">Energy</h2>{_table(rows, _energy_columns(comparison))}{_breakdown(comparison)}'
+        f'<h2 id="energy">Energy</h2>{_table(rows, compare_columns.energy(comparison))}{_breakdown(comparison)}'
         '<div class="plots">'
-        + _figure("energy", drawings, "source-energy", f"Range over all constant sets and DRAM costs; marks are the sets "
-                  f"with DRAM at {price}.")
+        + _figure("energy", drawings, "source-energy", f"Range over all constant sets and DRAM costs; marks are the "
+                  f"sets with DRAM at {price}.")
         + _figure("breakdown", drawings, "source-energy", f"Where it goes, set by set, DRAM at {price}.")
-        + _figure("convention", drawings, "source-convention", f"On-chip energy per operation, as a range over constant "
-                  f"sets. Lines: the Hiddenite chip, published, {published}.") + "</div>",
+        + _figure("convention", drawings, "source-convention", f"On-chip energy per operation, as a range over "
+                  f"constant sets. Lines: the Hiddenite chip, published, {published}.") + "</div>",
         f'<h2 id="pareto">Pareto</h2><p>Down and to the left is better; circles are coats, squares stored weights. The '
         f"line joins what nothing else beats in both, one set at a time.{no_accuracy}</p><div class=\"plots\">"
         + _figure("pareto-energy", drawings, "source-energy", f"Energy against area, DRAM at {price}.")
@@ -309,7 +178,7 @@ def sections(comparison: Comparison, drawings: dict[str, str]) -> list[str]:
 
 def text_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Header and cells of the overview for a terminal."""
-    columns = _overview_columns(comparison)
+    columns = compare_columns.overview(comparison)
     header = ["weights", *(f"{column.title} ({column.unit})" for column in columns)]
     return header, [[row.label, *(column.value(row) or "-" for column in columns)] for row in comparison.rows]
 

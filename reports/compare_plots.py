@@ -1,4 +1,4 @@
-"""Figures of one network's comparison across coats. Every axis says its unit; baselines stand on the right, in grey ticks.
+"""Figures of one network's comparison across coats. Every axis says its unit; baselines stand on the right.
 
 Each function takes a :class:`~reports.compare.Comparison` and returns a Matplotlib figure.
 """
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from golden.checkpoint import write_atomically
 from reports import plots
 from reports.compare import CHIP, Comparison, Row
+from reports.energy import Energy
 from reports.plots import COLOURS, GRID, INK, PAPER
 
 WIDTH = 5.4
@@ -47,6 +48,16 @@ def middle_price(comparison: Comparison) -> float:
     """The DRAM cost in the middle of those compared, in pJ/bit."""
     prices = sorted({energy.dram_pj_per_bit for energy in comparison.rows[0].energies})
     return prices[(len(prices) - 1) // 2]
+
+
+def set_names(comparison: Comparison) -> list[str]:
+    """The constant sets compared."""
+    return list(dict.fromkeys(energy.costs.name for energy in comparison.rows[0].energies))
+
+
+def energy_of(row: Row, name: str, price: float) -> Energy:
+    """A row's energy in the constant set ``name`` with DRAM at ``price`` pJ/bit."""
+    return next(energy for energy in row.energies if (energy.costs.name, energy.dram_pj_per_bit) == (name, price))
 
 
 def span(row: Row) -> tuple[float, float]:
@@ -86,17 +97,13 @@ def size(comparison: Comparison) -> Figure:
     measures = {"Shannon bound": lambda row: row.costs.estimate.shannon_bytes,
                 "packed": lambda row: row.costs.packed_bytes, "paper's formula": lambda row: row.costs.paper_bytes}
     for number, (name, value) in enumerate(measures.items()):
-        heights = [8 * value(row) / _weights(row) for row in comparison.rows]
+        heights = [8 * value(row) / row.costs.weights for row in comparison.rows]
         axes.bar([index + (number - 1) * .27 for index in range(len(heights))], heights, .27, label=name,
                  color=COLOURS[number])
     axes.set_ylabel("size (bit per weight)")
     _ticks(axes, comparison.rows)
     _legend(axes)
     return figure
-
-
-def _weights(row: Row) -> int:
-    return sum(layer.weights for layer in row.costs.estimate.weights)
 
 
 def traffic(comparison: Comparison) -> Figure:
@@ -143,8 +150,8 @@ def energy(comparison: Comparison) -> Figure:
     spans = [span(row) for row in rows]
     axes.bar(range(len(rows)), [high - low for low, high in spans], .5, bottom=[low for low, _ in spans], alpha=.35,
              color=[COLOURS[0] if row.design.coats else COLOURS[5] for row in rows])
-    for number, name in enumerate(_sets(comparison)):
-        axes.plot(range(len(rows)), [row.per_frame(_energy(row, name, price).total_pj) for row in rows],
+    for number, name in enumerate(set_names(comparison)):
+        axes.plot(range(len(rows)), [row.per_frame(energy_of(row, name, price).total_pj) for row in rows],
                   "os^Dv"[number % 5], color=COLOURS[number + 1], markersize=5, label=f"{name}, {price:g} pJ/bit")
     axes.set_ylabel("energy (µJ per frame)")
     axes.set_ylim(bottom=0)
@@ -155,13 +162,13 @@ def energy(comparison: Comparison) -> Figure:
 
 def breakdown(comparison: Comparison) -> Figure:
     """Energy of a frame by part, one panel per constant set, at the DRAM cost in the middle."""
-    names, price = _sets(comparison), middle_price(comparison)
+    names, price = set_names(comparison), middle_price(comparison)
     figure, panels = _axes(len(names), 2.5)
     for axes, name in zip(panels, names):
         parts = {part: lambda row, keys=keys: row.per_frame(
-            sum(_energy(row, name, price).components[key] for key in keys)) for part, keys in PARTS.items()}
+            sum(energy_of(row, name, price).components[key] for key in keys)) for part, keys in PARTS.items()}
         _stack(axes, comparison.rows,
-               {**parts, "DRAM": lambda row: row.per_frame(_energy(row, name, price).dram_pj)})
+               {**parts, "DRAM": lambda row: row.per_frame(energy_of(row, name, price).dram_pj)})
         axes.set_ylabel(f"{name}\n(µJ per frame)")
     _legend(panels[0])
     return figure
@@ -241,8 +248,8 @@ def pareto_energy(comparison: Comparison) -> Figure:
     rows, price = comparison.rows, middle_price(comparison)
     for axes, target in zip(panels, comparison.targets):
         unit, size = area_unit(rows[0].area[target]["unit"])
-        series = {name: [(row.area[target]["total"] / size, row.per_frame(_energy(row, name, price).total_pj))
-                         for row in rows] for name in _sets(comparison)}
+        series = {name: [(row.area[target]["total"] / size, row.per_frame(energy_of(row, name, price).total_pj))
+                         for row in rows] for name in set_names(comparison)}
         _logarithmic(axes)
         axes.set(xlabel=f"{target} area ({unit})", ylabel="energy (µJ per frame)")
         for (name, points), colour in zip(series.items(), COLOURS[1:]):
@@ -277,25 +284,17 @@ def accuracy(comparison: Comparison) -> Figure:
     shares = [100 * row.accuracy.value for row in rows]
     points = [(row.costs.packed_bytes / size, share) for row, share in zip(rows, shares)]
     sizes.plot(*zip(*points), "-o", color=COLOURS[0], linewidth=1.2, markersize=5)
-    series = {name: [(row.per_frame(_energy(row, name, price).total_pj), share) for row, share in zip(rows, shares)]
-              for name in _sets(comparison)}
+    series = {name: [(row.per_frame(energy_of(row, name, price).total_pj), share) for row, share in zip(rows, shares)]
+              for name in set_names(comparison)}
     for (name, places), colour in zip(series.items(), COLOURS[1:]):
         energies.plot(*zip(*places), "-o", color=colour, linewidth=1.2, markersize=4, label=f"{name}, {price:g} pJ/bit")
     sizes.set(xlabel=f"packed size ({unit})", ylabel="test accuracy (%)")
     energies.set(xlabel="energy (µJ per frame)", ylabel="test accuracy (%)")
-    _legend(energies, 2)
+    energies.legend(fontsize=8, loc="lower right")
     for axes, places in (sizes, points), (energies, max(series.values(), key=lambda places: places[0][0])):
         axes.margins(x=.12, y=.15)
         _labels(axes, rows, places)
     return figure
-
-
-def _sets(comparison: Comparison) -> list[str]:
-    return list(dict.fromkeys(energy.costs.name for energy in comparison.rows[0].energies))
-
-
-def _energy(row: Row, name: str, price: float):
-    return next(energy for energy in row.energies if (energy.costs.name, energy.dram_pj_per_bit) == (name, price))
 
 
 def figures(comparison: Comparison) -> dict[str, Figure]:

@@ -32,11 +32,12 @@ def _sets(comparison: Comparison) -> str:
     found = {energy.costs.name: energy.costs for energy in comparison.rows[0].energies}
     items = []
     for costs in found.values():
-        made = f" Made with <code>{escape(costs.command)}</code>: {escape(_pairs(costs.versions))}." if costs.command else ""
+        made = (f" Made with <code>{escape(costs.command)}</code>: {escape(_pairs(costs.versions))}."
+                if costs.command else "")
         lacking = f" No figure for {escape(', '.join(costs.uncovered))}." if costs.uncovered else ""
         links = ", ".join(map(_link, _ORIGINS[costs.name.split("-")[0]]))
-        items.append(f"<li><code>{escape(costs.name)}</code>, {costs.node_nm} nm: {escape(costs.source)}.{made}{lacking} "
-                     f"Origin: {links}. Figures: <code>reports/constants/{escape(costs.name)}.json</code>.</li>")
+        items.append(f"<li><code>{escape(costs.name)}</code>, {costs.node_nm} nm: {escape(costs.source)}.{made}"
+                     f"{lacking} Origin: {links}. Figures: <code>reports/constants/{escape(costs.name)}.json</code>.</li>")
     return f"<ul>{''.join(items)}</ul>"
 
 
@@ -51,8 +52,8 @@ def _targets(comparison: Comparison) -> str:
         modelled = sorted({name for row in comparison.rows for name in row.area[target]["modelled"]})
         library = f" Liberty files: {escape(_pairs(cached.liberty))}." if cached.liberty else ""
         between = f" Without points of their own, modelled: {escape(', '.join(modelled))}." if modelled else ""
-        items.append(f"<li><code>{escape(target)}</code>: {escape(cached.tool)}, Amaranth {escape(cached.amaranth)}.{library}"
-                     f"{between} Points, with the hash of their Verilog: <code>reports/area/cache/{escape(target)}.json"
+        items.append(f"<li><code>{escape(target)}</code>: {escape(cached.tool)}, Amaranth {escape(cached.amaranth)}."
+                     f"{library}{between} Points, with the hash of their Verilog: <code>reports/area/cache/{escape(target)}.json"
                      "</code>.</li>")
     return f"<ul>{''.join(items)}</ul>"
 
@@ -63,30 +64,32 @@ def entries(comparison: Comparison) -> dict[str, tuple[str, str]]:
     published = " and ".join(f"{value:g} fJ/op ({network})" for network, value in CHIP.published.items())
     result = {
         "source-rows": ("Rows", (
-            "<p>A row with coats is the network with that many nested masks, on the engine with the narrowest weights that "
-            "hold them: 2 bits for one coat, 4 bits for two to seven (<code>reports/engines.py</code>). int8, int4 and "
-            "1 bit are the same network with its weights stored, on as many multiply positions with weights of 8, 4 and "
-            "2 bits; int8 has sums of 32 bits. A baseline's weight buffer is doubled until its weights are fetched once "
-            "per frame, to 1 MiB at most (<code>reports/design.py</code>).</p>"
-            "<p>Baselines are shown for their cost: a network of 1-bit or 4-bit weights has to be trained as such, and its "
-            "accuracy is not that of coats.</p>")),
+            "<p>A row with coats is the network with that many nested masks, on the engine with the narrowest weights "
+            "that hold them: 2 bits for one coat, 4 bits for two to seven (<code>reports/engines.py</code>). int8, "
+            "int4 and 1 bit are the same network with its weights stored, on as many multiply positions with weights "
+            "of 8, 4 and 2 bits; int8 has sums of 32 bits. A baseline's weight buffer is doubled until its weights are "
+            "fetched once per frame, to 1 MiB at most (<code>reports/design.py</code>).</p>"
+            "<p>Baselines are shown for their cost: a network of 1-bit or 4-bit weights has to be trained as such, and "
+            "its accuracy is not that of coats.</p>")),
         "source-size": ("Size", (
-            "<p><em>Packed</em>: coded coat indices of every layer and 12 bytes of multiplier and bias per channel, as in a "
-            "<code>.coat</code> file without its header (<code>docs/specification.md</code>, “Packed model”). Masks are "
-            "taken to have exactly the scheduled number of kept weights, in random order; no weight is drawn "
-            "(<code>compiler/expected.py</code>). Baselines: stored weights and the same 12 bytes. The code <em>best</em> "
-            "is the smallest of raw, unary and ans, layer by layer; the table names that of most weights.</p>"
-            "<p><em>Shannon bound</em>: count of weights × entropy of their coat index, summed over layers; a baseline's "
-            "weights count with all their bits.</p>"
-            f"<p><em>Paper's formula</em>: {_link('paper')}: weights × (1 + Σ k<sub>n</sub>, the kept fractions of all coats "
-            "but the last) bits, and 32 bits per normalised channel; 1 MiB is 1,048,576 bytes "
+            "<p><em>Packed</em>: coded coat indices of every layer and 12 bytes of multiplier and bias per channel, as "
+            "in a <code>.coat</code> file without its header (<code>docs/specification.md</code>, “Packed model”). "
+            "Masks are taken to have exactly the scheduled number of kept weights, in random order; no weight is drawn "
+            "(<code>compiler/expected.py</code>). Baselines: stored weights and the same 12 bytes. The code "
+            "<em>best</em> is the smallest of raw, unary and ans, layer by layer; the table names that of most weights.</p>"
+            "<p><em>Shannon bound</em>: count of weights × entropy of their coat index, summed over layers; a "
+            "baseline's weights count with all their bits.</p>"
+            f"<p><em>Paper's formula</em>: {_link('paper')}: weights × (1 + Σ k<sub>n</sub>, the kept fractions of all "
+            "coats but the last) bits, and 32 bits per normalised channel; 1 MiB is 1,048,576 bytes "
             "(<code>golden/codes.py</code>, <code>paper_bits</code>).</p>")),
         "source-traffic": ("Traffic", (
-            "<p>Bytes that cross the memory interface for one frame, whole beats, checksums and descriptors included, from "
-            "the compiler's own plan of tiles, strips and transfers with masks of expected size "
-            "(<code>compiler/estimate.py</code>). Checked against counters of the RTL in <code>docs/measurements.md</code>."
-            "</p><p><em>Floor</em>: each mask at its Shannon bound (or each stored weight), each parameter, the image and "
-            "the logits once, and the least spills of activations that an activation memory of this size can have "
+            "<p>Bytes that cross the memory interface for one frame, whole beats, checksums and descriptors included, "
+            "from the compiler's own plan of tiles, strips and transfers with masks of expected size "
+            "(<code>compiler/estimate.py</code>). Held against compiled programs in "
+            "<code>tests/compiler/test_estimate.py</code>, and those against counters of the RTL: "
+            "<code>docs/measurements.md</code>."
+            "</p><p><em>Floor</em>: each mask at its Shannon bound (or each stored weight), each parameter, the image "
+            "and the logits once, and the least spills of activations that an activation memory of this size can have "
             "(<code>reports/traffic.py</code>).</p>")),
         "source-time": ("Cycles and frames per second", (
             "<p>Cycles: the schedule model that the compiler chooses its tilings by, for a memory that always answers "
@@ -97,26 +100,26 @@ def entries(comparison: Comparison) -> dict[str, tuple[str, str]]:
         "source-area": ("Area", (
             "<p>Cells of every block from cached points of synthesis, memories counted from the configuration: block "
             f"memories on an FPGA, SRAM of {_link('cacti')} and register files on standard cells; a model between the "
-            "points (<code>docs/area.md</code>). kLUT are thousands of LUT4 equivalents on ECP5 and of LUTs of any size on "
-            "7-series; block memories of 18 Kbit stand beside them. mm² are cell areas before placement.</p>"
-            "<p>Baselines are shown as the same engine with wider weights, and, under <em>stored only</em>, without random "
-            "stream, coat decoder and weight builder: the least that an engine for stored weights could have. Ratios are "
-            f"against int8, stored only.</p>{_targets(comparison)}")),
+            "points (<code>docs/area.md</code>). kLUT are thousands of LUT4 equivalents on ECP5 and of LUTs of any "
+            "size on 7-series; block memories of 18 Kbit stand beside them. mm² are cell areas before placement.</p>"
+            "<p>Baselines are shown as the same engine with wider weights, and, under <em>stored only</em>, without "
+            "random stream, coat decoder and weight builder: the least that an engine for stored weights could have. "
+            f"Ratios are against int8, stored only.</p>{_targets(comparison)}")),
         "source-energy": ("Energy", (
-            "<p>Number of actions × cost of one action, for every part of the chip, and bits of traffic × cost of a DRAM bit "
-            "(<code>reports/records.py</code>, <code>reports/actions.py</code>, <code>reports/energy.py</code>). Sources differ "
-            "by up to 24 times for one action: the figure is the range, and ratios are taken within one set and one DRAM "
-            f"cost. DRAM at {', '.join(f'{price:g}' for price in prices)} pJ/bit. What the model assumes and leaves out, "
-            "clock tree, leakage and wires among it, is listed in <code>docs/assumptions.md</code>; absolute figures are "
-            f"too low for it.</p>{_sets(comparison)}")),
+            "<p>Number of actions × cost of one action, for every part of the chip, and bits of traffic × cost of a "
+            "DRAM bit (<code>reports/records.py</code>, <code>reports/actions.py</code>, "
+            "<code>reports/energy.py</code>). Sources differ by up to 24 times for one action: the figure is the "
+            f"range, and ratios are taken within one set and one DRAM cost. DRAM at "
+            f"{', '.join(f'{price:g}' for price in prices)} pJ/bit. What the model assumes and leaves out, clock tree, leakage and wires among it, is listed in "
+            f"<code>docs/assumptions.md</code>; absolute figures are too low for it.</p>{_sets(comparison)}")),
         "source-convention": ("Energy per operation", (
             f"<p>On-chip energy ÷ (2 × multiply-accumulates of the dense network), over the sets "
             f"{', '.join(CHIP.sets)}; without DRAM, as {escape(CHIP.source)} is taken to count: {published} at "
             f"{CHIP.node_nm} nm, published. {escape(CHIP.remark)} (<code>reports/energy.py</code>, <code>CONVENTIONS</code>)"
             "</p>")),
         "source-network": ("Network", (
-            "<p>Shapes of the network (<code>golden/networks.py</code>): weights of convolutions and of the classifier; "
-            "multiply-accumulates of one frame, those with padding included.</p>")),
+            "<p>Shapes of the network (<code>golden/networks.py</code>): weights of convolutions and of the "
+            "classifier; multiply-accumulates of one frame, those with padding included.</p>")),
     }
     known = [row.accuracy for row in comparison.rows if row.accuracy]
     measured = (f"Here: the bundled models {', '.join(f'<code>{escape(one.model)}</code>' for one in known)}, on "

@@ -117,6 +117,19 @@ class Costs:
     record: LayerRecord
     energy: EnergyRange
 
+    @property
+    def weights(self) -> int:
+        """Number of weights."""
+        return sum(layer.weights for layer in self.estimate.weights)
+
+    @property
+    def code(self) -> str:
+        """The code of most weights."""
+        weights: dict[str, int] = {}
+        for layer in self.estimate.weights:
+            weights[layer.code] = weights.get(layer.code, 0) + layer.weights
+        return max(weights, key=weights.__getitem__)
+
     def area(self, target: str) -> dict:
         """Area on ``target``: plain JSON values. Raises StalePoint without points of this RTL."""
         report = area(self.engine, target)
@@ -129,7 +142,7 @@ class Costs:
         return {
             "network": design.network, "coats": design.coats, "bits": None if design.coats else design.bits,
             "schedule": design.schedule if design.coats else None, "densities": list(design.densities),
-            "code": _codes(run), "weights": sum(layer.weights for layer in run.weights), "macs": run.macs,
+            "code": self.code, "weights": self.weights, "macs": run.macs,
             "batch": run.batch, "paper_mib": self.paper_bytes / 2 ** 20, "shannon_bytes": run.shannon_bytes,
             "packed_bytes": self.packed_bytes, "dram_bytes": {**run.bytes, "total": run.dram_bytes},
             "floor_bytes": self.floor_bytes, "cycles": run.cycles, "utilisation": run.utilisation,
@@ -138,14 +151,6 @@ class Costs:
                            "on_chip": one.on_chip_pj, "dram": one.dram_pj} for one in self.energy.energies],
             "accuracy": accuracy,
         }
-
-
-def _codes(run: Estimate) -> str:
-    """The code of most weights."""
-    weights: dict[str, int] = {}
-    for layer in run.weights:
-        weights[layer.code] = weights.get(layer.code, 0) + layer.weights
-    return max(weights, key=weights.__getitem__)
 
 
 def costs(design: Design, *, sets=None, dram_pj_per_bit: Iterable[float] = DRAM_PJ_PER_BIT) -> Costs:

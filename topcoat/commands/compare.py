@@ -1,5 +1,6 @@
-"""Compare numbers of coats. With --network: size, traffic, cycles, area and energy of any network, from its shapes, beside
-stored weights of 8, 4 and 1 bits. Without: accuracy, bytes, cycles and weight traffic of trained models, simulated.
+"""Compare numbers of coats. With --network: size, traffic, cycles, area and energy of any network, from its shapes,
+beside stored weights of 8, 4 and 1 bits. Without: accuracy, bytes, cycles and weight traffic of trained models,
+simulated.
 
 example: topcoat compare --network resnet50 --coats 1-7 -o out/resnet50
          topcoat compare -o out/compare

@@ -1,0 +1,153 @@
+"""Columns of a comparison's tables: what each shows of a row, in which unit, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from reports.compare import Comparison, Row
+from reports.compare_plots import STREAMS, area_unit, byte_unit, energy_of, middle_price, set_names, span
+from reports.energy import COMPONENTS, Energy
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of numbers: one unit for all of them, and the anchor that says where they come from."""
+
+    title: str
+    unit: str
+    source: str
+    value: Callable[[Row], str | None]
+
+
+def number(value: float) -> str:
+    """Three significant digits, or all digits before the point."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def range_text(values: Sequence[float]) -> str:
+    """Least and most of the values; one number where they are the same."""
+    low, high = number(min(values)), number(max(values))
+    return low if low == high else f"{low} – {high}"
+
+
+def ratios(row: Row, other: Row) -> list[float]:
+    """Energy of ``other`` over that of ``row``, each within a set and a DRAM cost."""
+    return list(row.energy.against(other.energy).values())
+
+
+def _accuracy(row: Row) -> str:
+    return f"{100 * row.accuracy.value:.2f}" if row.accuracy else "not measured"
+
+
+def _area_ratio(comparison: Comparison, row: Row, target: str) -> str:
+    return f"{row.area[target]['total'] / comparison.int8.stored_area[target]:.2f}"
+
+
+def overview(comparison: Comparison) -> list[Column]:
+    """The table on top: one column per section, areas by target."""
+    packed, packed_size = byte_unit(max(row.costs.packed_bytes for row in comparison.rows))
+    moved, moved_size = byte_unit(max(row.dram_bytes for row in comparison.rows))
+    columns = [
+        Column("packed", packed, "source-size", lambda row: number(row.costs.packed_bytes / packed_size)),
+        Column("traffic", f"{moved} per frame", "source-traffic", lambda row: number(row.dram_bytes / moved_size)),
+        Column("cycles", "cycles per frame", "source-time", lambda row: f"{row.cycles:,.0f}"),
+        Column("rate", "frames per second", "source-time", lambda row: number(row.frames_per_second)),
+        Column("energy", "µJ per frame", "source-energy", lambda row: range_text(span(row))),
+        Column("on chip", "fJ per operation", "source-convention", lambda row: range_text(row.femtojoules_per_op)),
+    ]
+    for target in comparison.targets:
+        unit, size = area_unit(comparison.rows[0].area[target]["unit"])
+        columns.append(Column(f"{target} area", unit, "source-area",
+                              lambda row, target=target, size=size: number(row.area[target]["total"] / size)))
+    return [*columns, Column("accuracy", "% of test images", "source-accuracy", _accuracy)]
+
+
+def sizes(comparison: Comparison) -> list[Column]:
+    """Size by three measures."""
+    unit, size = byte_unit(max(row.costs.packed_bytes for row in comparison.rows))
+
+    def kept(row: Row) -> str | None:
+        return f"{100 * row.design.densities[0]:g}" if row.design.coats else None
+
+    return [
+        Column("kept", "% of weights", "source-size", kept),
+        Column("code", "name", "source-size", lambda row: row.costs.code),
+        Column("packed", unit, "source-size", lambda row: f"{row.costs.packed_bytes / size:.2f}"),
+        Column("Shannon bound", unit, "source-size", lambda row: f"{row.costs.estimate.shannon_bytes / size:.2f}"),
+        Column("paper's formula", unit, "source-size", lambda row: f"{row.costs.paper_bytes / size:.2f}"),
+        Column("packed", "bit per weight", "source-size",
+               lambda row: f"{8 * row.costs.packed_bytes / row.costs.weights:.3f}"),
+        Column("int8 / packed", "times", "source-size",
+               lambda row: number(comparison.int8.costs.packed_bytes / row.costs.packed_bytes)),
+    ]
+
+
+def traffic(comparison: Comparison) -> list[Column]:
+    """Bytes by stream beside the floor."""
+    unit, size = byte_unit(max(row.dram_bytes for row in comparison.rows))
+    unit = f"{unit} per frame"
+    source = "source-traffic"
+    streams = [Column(name, unit, source, lambda row, key=key: f"{row.bytes[key] / size:.3f}")
+               for name, key in STREAMS.items()]
+    return [*streams,
+            Column("total", unit, source, lambda row: f"{row.dram_bytes / size:.3f}"),
+            Column("floor", unit, source, lambda row: f"{row.floor_bytes / size:.3f}"),
+            Column("total / floor", "times", source, lambda row: f"{row.dram_bytes / row.floor_bytes:.3f}"),
+            Column("int8 / total", "times", source,
+                   lambda row: number(comparison.int8.dram_bytes / row.dram_bytes))]
+
+
+def time(comparison: Comparison) -> list[Column]:
+    """Cycles, and what follows at the stated clock."""
+    return [
+        Column("cycles", "cycles per frame", "source-time", lambda row: f"{row.cycles:,.0f}"),
+        Column("utilisation", "% of multiply positions", "source-time",
+               lambda row: f"{100 * row.costs.estimate.utilisation:.1f}"),
+        Column("rate", f"frames per second at {comparison.clock_mhz:g} MHz", "source-time",
+               lambda row: number(row.frames_per_second)),
+        Column("memory rate", "MB per second", "source-time",
+               lambda row: number(row.dram_bytes * row.frames_per_second / 1e6)),
+    ]
+
+
+def area(comparison: Comparison, target: str) -> list[Column]:
+    """Logic and memories on one target, against int8 with stored weights only."""
+    unit, size = area_unit(comparison.rows[0].area[target]["unit"])
+
+    def part(name: str, of: str) -> Column:
+        return Column(name, unit, "source-area", lambda row: number(row.area[target][of] / size))
+
+    def stored(row: Row) -> str | None:
+        return number(row.stored_area[target] / size) if row.stored_area else None
+
+    blocks = Column("block memories", "of 18 Kbit", "source-area", lambda row: f"{row.area[target]['memory_blocks']:,}")
+    return [part("logic", "logic"), part("memory", "memory"), *([blocks] if unit == "kLUT" else []),
+            part("total", "total"), Column("stored only", unit, "source-area", stored),
+            Column("total / int8", "times", "source-area", lambda row: _area_ratio(comparison, row, target))]
+
+
+def energy(comparison: Comparison) -> list[Column]:
+    """The range, ratios within a set, and every set at every DRAM cost."""
+    unit, source = "µJ per frame", "source-energy"
+    columns = [Column("range", unit, source, lambda row: range_text(span(row))),
+               Column("int8 / this", "times", source, lambda row: range_text(ratios(row, comparison.int8)))]
+    prices = [energy.dram_pj_per_bit for energy in comparison.rows[0].energies]
+    for name in set_names(comparison):
+        columns.append(Column(f"{name}, on chip", unit, source, lambda row, name=name: number(
+            row.per_frame(energy_of(row, name, prices[0]).on_chip_pj))))
+        columns += [Column(f"{name}, {price:g} pJ/bit", unit, source, lambda row, name=name, price=price: number(
+            row.per_frame(energy_of(row, name, price).total_pj))) for price in dict.fromkeys(prices)]
+    return columns
+
+
+def parts(comparison: Comparison, name: str) -> list[Column]:
+    """Energy by component in the constant set ``name``, with DRAM at the cost in the middle."""
+    price, unit, source = middle_price(comparison), "µJ per frame", "source-energy"
+
+    def column(title: str, value: Callable[[Energy], float]) -> Column:
+        return Column(title, unit, source, lambda row: number(row.per_frame(value(energy_of(row, name, price)))))
+
+    return [*(column(part, lambda energy, part=part: energy.components[part]) for part in COMPONENTS),
+            column(f"DRAM, {price:g} pJ/bit", lambda energy: energy.dram_pj),
+            column("total", lambda energy: energy.total_pj)]
