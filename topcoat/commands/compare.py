@@ -14,13 +14,16 @@ from tqdm import tqdm
 from arch.config import PRESETS, EngineConfig
 from golden import bundled, codes, datasets
 from golden.checkpoint import write_atomically
-from reports import coats, compare, compare_page, page
+from reports import coats, page
 from reports.area import points
+from reports.compare import compare
+from reports.compare import page as compare_page
+from reports.compare.rows import CLOCK_MHZ, parse_coats
 from reports.energy import DRAM_PJ_PER_BIT
 from sim.network import simulate
 from topcoat.output import table, write_json
 
-NETWORK_OPTIONS = {"coats": None, "schedule": "uniform:0.7", "clock": compare.CLOCK_MHZ, "code": "best", "batch": 1,
+NETWORK_OPTIONS = {"coats": None, "schedule": "uniform:0.7", "clock": CLOCK_MHZ, "code": "best", "batch": 1,
                    "dram_pj": DRAM_PJ_PER_BIT, "jobs": None}
 """Options that say nothing about trained models, with their defaults."""
 
@@ -40,7 +43,7 @@ def configure(parser):
     network.add_argument("--code", choices=("best", *codes.COAT_CODES), help="code of the masks (default: best)")
     network.add_argument("--batch", type=int, metavar="B", help="images that share a fetch of the masks (default: 1)")
     network.add_argument("--clock", type=float, metavar="MHZ", help="clock that frames per second are given at "
-                         f"(default: {compare.CLOCK_MHZ:g})")
+                         f"(default: {CLOCK_MHZ:g})")
     network.add_argument("--dram-pj", type=float, nargs="+", metavar="PJ", help="pJ per bit of DRAM traffic (default: "
                          f"{' '.join(f'{price:g}' for price in DRAM_PJ_PER_BIT)})")
     network.add_argument("--jobs", type=int, metavar="J", help="processes (default: one per core)")
@@ -60,8 +63,8 @@ def rows(models: list[str], preset: str, images: int) -> list[coats.CoatRow]:
 def _compare_network(options) -> int:
     given = {name: default if getattr(options, name) is None else getattr(options, name)
              for name, default in NETWORK_OPTIONS.items()}
-    comparison = compare.compare(
-        options.network, compare.parse_coats(given["coats"], given["schedule"]),
+    comparison = compare(
+        options.network, parse_coats(given["coats"], given["schedule"]),
         config=EngineConfig.preset(options.preset or "base"), schedule=given["schedule"], code=given["code"],
         batch=given["batch"], clock_mhz=given["clock"], dram_pj_per_bit=given["dram_pj"], targets=points.targets(),
         jobs=os.cpu_count() or 1 if given["jobs"] is None else given["jobs"],

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from reports import compare_columns, compare_plots, compare_sources, page
-from reports.compare import CHIP, Comparison, Row
-from reports.compare_columns import Column, number, range_text, ratios
-from reports.compare_plots import area_unit, byte_unit, middle_price, set_names
+from reports import page
+from reports.compare import columns, figures, sources
+from reports.compare.columns import Column, ratios
+from reports.compare.rows import CHIP, Comparison, Row
+from reports.compare.units import area_unit, byte_unit, middle_price, number, range_text, set_names
 
 STYLE = """
 h2 { scroll-margin-top: 1rem } section { scroll-margin-top: 1rem } h3 { font-size: 1rem; margin-bottom: .2rem }
@@ -43,15 +44,15 @@ def _head(column: Column) -> str:
             f'<span class="unit">{escape(column.unit)}</span></th>')
 
 
-def _table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
+def _table(rows: Sequence[Row], shown: Sequence[Column]) -> str:
     """Rows by name, numbers by column; scrolls sideways where it must."""
     lines = []
     for row in rows:
         cells = "".join(f"<td>{escape(text) if (text := column.value(row)) is not None else '–'}</td>"
-                        for column in columns)
+                        for column in shown)
         kind = "" if row.design.coats else ' class="baseline"'
         lines.append(f'<tr{kind}><th scope="row">{escape(row.label)}</th>{cells}</tr>')
-    head = '<th scope="col"><a href="#source-rows">weights</a></th>' + "".join(map(_head, columns))
+    head = '<th scope="col"><a href="#source-rows">weights</a></th>' + "".join(map(_head, shown))
     return (f'<div class="scroll" tabindex="0"><table class="values"><thead><tr>{head}</tr></thead>'
             f"<tbody>{''.join(lines)}</tbody></table></div>")
 
@@ -108,7 +109,7 @@ def _findings(comparison: Comparison) -> str:
 def _breakdown(comparison: Comparison) -> str:
     """A table of parts per constant set."""
     return "".join(f"<details><summary>Parts, <code>{escape(name)}</code></summary>"
-                   f"{_table(comparison.rows, compare_columns.parts(comparison, name))}</details>"
+                   f"{_table(comparison.rows, columns.parts(comparison, name))}</details>"
                    for name in set_names(comparison))
 
 
@@ -120,13 +121,14 @@ def _figure(name: str, drawings: dict[str, str], source: str, caption: str) -> s
             f'<a href="{name}.png">PNG</a>, <a href="{name}.svg">SVG</a>.</figcaption></figure>')
 
 
-def _pair(tables: str, *figures: str) -> str:
+def _pair(tables: str, *drawn: str) -> str:
     """Tables with figures beside them, or below where there is no room."""
-    return f'<div class="pair"><div class="tables">{tables}</div>{"".join(figures)}</div>'
+    return f'<div class="pair"><div class="tables">{tables}</div>{"".join(drawn)}</div>'
 
 
 def sections(comparison: Comparison, drawings: dict[str, str]) -> list[str]:
-    """The page's HTML, section by section; ``drawings`` are SVG texts by name (:func:`reports.compare_plots.save`)."""
+    """The page's HTML, section by section; ``drawings`` are SVG texts by name
+    (:func:`reports.compare.figures.save`)."""
     rows = comparison.rows
     price = _value(f"{middle_price(comparison):g}", "pJ/bit", "source-energy")
     published = ", ".join(
@@ -140,28 +142,28 @@ def sections(comparison: Comparison, drawings: dict[str, str]) -> list[str]:
     return [
         f"<nav>{nav}</nav><p>What one more coat costs, and what stored weights would. Baselines are shaded; every "
         "number has its unit in the head of its column, and the head leads to its source.</p>",
-        f'<h2 id="overview">Overview</h2>{_findings(comparison)}{_table(rows, compare_columns.overview(comparison))}'
+        f'<h2 id="overview">Overview</h2>{_findings(comparison)}{_table(rows, columns.overview(comparison))}'
         f"{_settings(comparison)}",
         '<h2 id="size">Size</h2>' + _pair(
-            _table(rows, compare_columns.sizes(comparison)),
+            _table(rows, columns.sizes(comparison)),
             _figure("size", drawings, "source-size", "Size per weight by three measures."),
             _figure("accuracy", drawings, "source-accuracy",
                     f"Measured accuracy against size, and against energy with DRAM at {price}.")),
         '<h2 id="traffic">Traffic</h2>' + _pair(
-            _table(rows, compare_columns.traffic(comparison)),
+            _table(rows, columns.traffic(comparison)),
             _figure("traffic", drawings, "source-traffic",
                     "Bytes of a frame over the memory interface, by stream; the line is the compulsory floor.")),
         '<h2 id="time">Cycles and frames per second</h2>' + _pair(
-            _table(rows, compare_columns.time(comparison)),
+            _table(rows, columns.time(comparison)),
             _figure("cycles", drawings, "source-time", "Cycles of a frame; the label is the share of multiply "
                     "positions that do useful work.")),
         *(['<h2 id="area">Area</h2>' + _pair(
-            "".join(f"<h3><code>{escape(target)}</code></h3>{_table(rows, compare_columns.area(comparison, target))}"
+            "".join(f"<h3><code>{escape(target)}</code></h3>{_table(rows, columns.area(comparison, target))}"
                     for target in comparison.targets),
             _figure("area", drawings, "source-area",
                     "Logic and memory of the whole engine, block memories of an FPGA left out."))]
           if comparison.targets else []),
-        f'<h2 id="energy">Energy</h2>{_table(rows, compare_columns.energy(comparison))}{_breakdown(comparison)}'
+        f'<h2 id="energy">Energy</h2>{_table(rows, columns.energy(comparison))}{_breakdown(comparison)}'
         '<div class="plots">'
         + _figure("energy", drawings, "source-energy", f"Range over all constant sets and DRAM costs; marks are the "
                   f"sets with DRAM at {price}.")
@@ -172,19 +174,19 @@ def sections(comparison: Comparison, drawings: dict[str, str]) -> list[str]:
         f"line joins what nothing else beats in both, one set at a time.{no_accuracy}</p><div class=\"plots\">"
         + _figure("pareto-energy", drawings, "source-energy", f"Energy against area, DRAM at {price}.")
         + _figure("pareto-traffic", drawings, "source-traffic", "Traffic against area.") + "</div>",
-        compare_sources.section(comparison),
+        sources.section(comparison),
     ]
 
 
 def text_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Header and cells of the overview for a terminal."""
-    columns = compare_columns.overview(comparison)
-    header = ["weights", *(f"{column.title} ({column.unit})" for column in columns)]
-    return header, [[row.label, *(column.value(row) or "-" for column in columns)] for row in comparison.rows]
+    shown = columns.overview(comparison)
+    header = ["weights", *(f"{column.title} ({column.unit})" for column in shown)]
+    return header, [[row.label, *(column.value(row) or "-" for column in shown)] for row in comparison.rows]
 
 
 def write(folder: Path, comparison: Comparison):
     """Write ``index.html`` and its figures as PNG and SVG."""
-    drawings = compare_plots.save(compare_plots.figures(comparison), folder)
+    drawings = figures.save(figures.figures(comparison), folder)
     page.write(folder / "index.html", f"Topcoat: the cost of coats, {comparison.network}",
                sections(comparison, drawings), style=STYLE)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from reports.compare import Comparison, Row
-from reports.compare_plots import STREAMS, area_unit, byte_unit, energy_of, middle_price, set_names, span
+from reports.compare.rows import Comparison, Row
+from reports.compare.units import (STREAMS, area_unit, byte_unit, energy_of, middle_price, number, range_text,
+                                   set_names, span)
 from reports.energy import COMPONENTS, Energy
 
 
@@ -18,17 +19,6 @@ class Column:
     unit: str
     source: str
     value: Callable[[Row], str | None]
-
-
-def number(value: float) -> str:
-    """Three significant digits, or all digits before the point."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def range_text(values: Sequence[float]) -> str:
-    """Least and most of the values; one number where they are the same."""
-    low, high = number(min(values)), number(max(values))
-    return low if low == high else f"{low} – {high}"
 
 
 def ratios(row: Row, other: Row) -> list[float]:

@@ -11,8 +11,11 @@ from arch.config import PRESETS, EngineConfig
 from golden.networks import network_topology
 from golden.supermask import schedule_densities
 from reports.area.points import targets
-from reports.compare import compare, measured_accuracy, parse_coats
-from reports.compare_plots import byte_unit, figures, front
+from reports.compare import compare
+from reports.compare.figures import figures
+from reports.compare.pareto import front
+from reports.compare.rows import measured_accuracy, parse_coats
+from reports.compare.units import byte_unit
 from reports.design import Design, costs
 
 COATS = (1, 2, 3, 7)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from reports.area import points
-from reports.compare import CHIP, Comparison
+from reports.compare.rows import CHIP, Comparison
 
 LINKS = {
     "horowitz": ("Horowitz, ISSCC 2014", "https://doi.org/10.1109/ISSCC.2014.6757323"),
@@ -36,8 +36,9 @@ def _sets(comparison: Comparison) -> str:
                 if costs.command else "")
         lacking = f" No figure for {escape(', '.join(costs.uncovered))}." if costs.uncovered else ""
         links = ", ".join(map(_link, _ORIGINS[costs.name.split("-")[0]]))
-        items.append(f"<li><code>{escape(costs.name)}</code>, {costs.node_nm} nm: {escape(costs.source)}.{made}"
-                     f"{lacking} Origin: {links}. Figures: <code>reports/constants/{escape(costs.name)}.json</code>.</li>")
+        items.append(f"<li><code>{escape(costs.name)}</code>, {costs.node_nm} nm: {escape(costs.source)}."
+                     f"{made}{lacking} Origin: {links}. Figures: "
+                     f"<code>reports/constants/{escape(costs.name)}.json</code>.</li>")
     return f"<ul>{''.join(items)}</ul>"
 
 
@@ -52,9 +53,9 @@ def _targets(comparison: Comparison) -> str:
         modelled = sorted({name for row in comparison.rows for name in row.area[target]["modelled"]})
         library = f" Liberty files: {escape(_pairs(cached.liberty))}." if cached.liberty else ""
         between = f" Without points of their own, modelled: {escape(', '.join(modelled))}." if modelled else ""
-        items.append(f"<li><code>{escape(target)}</code>: {escape(cached.tool)}, Amaranth {escape(cached.amaranth)}."
-                     f"{library}{between} Points, with the hash of their Verilog: <code>reports/area/cache/{escape(target)}.json"
-                     "</code>.</li>")
+        items.append(f"<li><code>{escape(target)}</code>: {escape(cached.tool)}, "
+                     f"Amaranth {escape(cached.amaranth)}.{library}{between} Points, with the hash of "
+                     f"their Verilog: <code>reports/area/cache/{escape(target)}.json</code>.</li>")
     return f"<ul>{''.join(items)}</ul>"
 
 
@@ -76,9 +77,9 @@ def entries(comparison: Comparison) -> dict[str, tuple[str, str]]:
             "in a <code>.coat</code> file without its header (<code>docs/specification.md</code>, “Packed model”). "
             "Masks are taken to have exactly the scheduled number of kept weights, in random order; no weight is drawn "
             "(<code>compiler/expected.py</code>). Baselines: stored weights and the same 12 bytes. The code "
-            "<em>best</em> is the smallest of raw, unary and ans, layer by layer; the table names that of most weights.</p>"
-            "<p><em>Shannon bound</em>: count of weights × entropy of their coat index, summed over layers; a "
-            "baseline's weights count with all their bits.</p>"
+            "<em>best</em> is the smallest of raw, unary and ans, layer by layer; the table names that of most "
+            "weights.</p><p><em>Shannon bound</em>: count of weights × entropy of their coat index, summed over "
+            "layers; a baseline's weights count with all their bits.</p>"
             f"<p><em>Paper's formula</em>: {_link('paper')}: weights × (1 + Σ k<sub>n</sub>, the kept fractions of all "
             "coats but the last) bits, and 32 bits per normalised channel; 1 MiB is 1,048,576 bytes "
             "(<code>golden/codes.py</code>, <code>paper_bits</code>).</p>")),
@@ -93,10 +94,10 @@ def entries(comparison: Comparison) -> dict[str, tuple[str, str]]:
             "(<code>reports/traffic.py</code>).</p>")),
         "source-time": ("Cycles and frames per second", (
             "<p>Cycles: the schedule model that the compiler chooses its tilings by, for a memory that always answers "
-            "(<code>compiler/estimate.py</code>). Utilisation: multiply-accumulates ÷ (cycles × multiply positions).</p>"
-            f"<p>Frames per second: {comparison.clock_mhz:g} MHz ÷ cycles per frame. The clock is an input "
-            "(<code>--clock</code>), the same for all rows, and no result of timing analysis. <em>Memory rate</em> is "
-            "traffic × frames per second: what the memory has to deliver for it.</p>")),
+            "(<code>compiler/estimate.py</code>). Utilisation: multiply-accumulates ÷ (cycles × multiply "
+            f"positions).</p><p>Frames per second: {comparison.clock_mhz:g} MHz ÷ cycles per frame. The clock is an "
+            "input (<code>--clock</code>), the same for all rows, and no result of timing analysis. "
+            "<em>Memory rate</em> is traffic × frames per second: what the memory has to deliver for it.</p>")),
         "source-area": ("Area", (
             "<p>Cells of every block from cached points of synthesis, memories counted from the configuration: block "
             f"memories on an FPGA, SRAM of {_link('cacti')} and register files on standard cells; a model between the "
@@ -110,13 +111,14 @@ def entries(comparison: Comparison) -> dict[str, tuple[str, str]]:
             "DRAM bit (<code>reports/records.py</code>, <code>reports/actions.py</code>, "
             "<code>reports/energy.py</code>). Sources differ by up to 24 times for one action: the figure is the "
             f"range, and ratios are taken within one set and one DRAM cost. DRAM at "
-            f"{', '.join(f'{price:g}' for price in prices)} pJ/bit. What the model assumes and leaves out, clock tree, leakage and wires among it, is listed in "
-            f"<code>docs/assumptions.md</code>; absolute figures are too low for it.</p>{_sets(comparison)}")),
+            f"{', '.join(f'{price:g}' for price in prices)} pJ/bit. What the model assumes and leaves out, clock tree, "
+            f"leakage and wires among it, is listed in <code>docs/assumptions.md</code>; absolute figures are too "
+            f"low for it.</p>{_sets(comparison)}")),
         "source-convention": ("Energy per operation", (
             f"<p>On-chip energy ÷ (2 × multiply-accumulates of the dense network), over the sets "
             f"{', '.join(CHIP.sets)}; without DRAM, as {escape(CHIP.source)} is taken to count: {published} at "
-            f"{CHIP.node_nm} nm, published. {escape(CHIP.remark)} (<code>reports/energy.py</code>, <code>CONVENTIONS</code>)"
-            "</p>")),
+            f"{CHIP.node_nm} nm, published. {escape(CHIP.remark)} (<code>reports/energy.py</code>, "
+            "<code>CONVENTIONS</code>)</p>")),
         "source-network": ("Network", (
             "<p>Shapes of the network (<code>golden/networks.py</code>): weights of convolutions and of the "
             "classifier; multiply-accumulates of one frame, those with padding included.</p>")),

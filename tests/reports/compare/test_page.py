@@ -8,7 +8,7 @@ import pytest
 from arch.config import EngineConfig
 from reports.area.points import targets
 from reports.compare import compare
-from reports.compare_page import write
+from reports.compare.page import write
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
