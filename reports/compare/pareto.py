@@ -39,8 +39,8 @@ def _span_text(rows: Sequence[Row]) -> str:
                      + [row.mark for row in rows if not row.design.coats])
 
 
-def _labels(axes, rows: Sequence[Row], points: Sequence[tuple[float, float]]):
-    """The rows' marks beside their points; points that nearly meet share a label."""
+def _labels(axes, rows: Sequence[Row], points: Sequence[tuple[float, float]], below: int = 3):
+    """The rows' marks beside their points, ``below`` them by so many points; points that nearly meet share a label."""
     axes.figure.draw_without_rendering()  # for the scale of the axes
     places = axes.transData.transform(points)
     groups: list[list[int]] = []
@@ -51,7 +51,7 @@ def _labels(axes, rows: Sequence[Row], points: Sequence[tuple[float, float]]):
             groups.append([index])
     for group in groups:
         axes.annotate(_span_text([rows[index] for index in sorted(group)]), points[group[len(group) // 2]],
-                      textcoords="offset points", xytext=(7, -3), fontsize=8)
+                      textcoords="offset points", xytext=(7, -below), fontsize=8)
 
 
 def _pareto(axes, rows: Sequence[Row], points: Sequence[tuple[float, float]], colour: str, name: str):
@@ -122,5 +122,5 @@ def accuracy(comparison: Comparison) -> Figure:
     energies.legend(fontsize=8, loc="lower right")
     for axes, places in (sizes, points), (energies, max(series.values(), key=lambda places: places[0][0])):
         axes.margins(x=.12, y=.15)
-        _labels(axes, rows, places)
+        _labels(axes, rows, places, below=11)  # clear of the lines, which rise
     return figure
