@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from golden.datasets import ImageSet
+from golden.densities import kept_count, uniform_densities
 from golden.networks import fashion
-from golden.supermask import SupermaskConv2d, kept_count, uniform_densities
+from golden.supermask import SupermaskConv2d
 from golden.trained import TrainingConfig
 from golden.training import Run
 

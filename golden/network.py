@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from golden.supermask import DenseConv2d, SupermaskConv2d, check_densities
+from golden.densities import check_densities
+from golden.supermask import DenseConv2d, SupermaskConv2d
 from golden.topology import IMAGE, Layer, Pool, Topology
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from golden import checkpoint, datasets
+from golden.densities import uniform_densities
 from golden.networks import fashion
-from golden.supermask import uniform_densities
 from golden.trained import TrainingConfig
 from golden.training import train
 

@@ -17,8 +17,8 @@ from compiler.estimate import Estimate, estimate
 from compiler.expected import Coats, Stored
 from compiler.geometry import geometries
 from golden import codes
+from golden.densities import RELEASED_DENSITIES, schedule_densities
 from golden.networks import network_topology
-from golden.supermask import RELEASED_DENSITIES, schedule_densities
 from golden.topology import Topology
 from reports.actions import LayerRecord, actions
 from reports.area import area

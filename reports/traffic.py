@@ -12,8 +12,8 @@ import numpy as np
 
 from arch.descriptor import PARAMETER_BYTES
 from golden import codes
+from golden.densities import kept_count
 from golden.integer import IntegerNetwork
-from golden.supermask import kept_count
 from golden.topology import IMAGE, Layer, Topology
 
 

@@ -15,7 +15,7 @@ from compiler.expected import Coats, Stored
 from compiler.masks import mask_streams
 from compiler.sizes import MaskSize
 from golden import networks, untrained
-from golden.supermask import schedule_densities
+from golden.densities import schedule_densities
 from golden.topology import IMAGE, Layer, Topology
 from tests.random_networks import random_network, random_topology
 

@@ -12,7 +12,7 @@ from arch.descriptor import Code
 from compiler.masks import CodedLayer, encode, mask_streams
 from golden import ans
 from golden.codes import shannon_bits
-from golden.supermask import uniform_densities
+from golden.densities import uniform_densities
 from tests.compiler.interpreter import decode
 from tests.golden import naive_ans
 from tests.random_networks import random_network

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golden import ans, codes
+from golden.densities import uniform_densities
 from golden.lanes import interleave
-from golden.supermask import uniform_densities
 from tests.golden import naive_ans
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "codes.json").read_text())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from golden import ans, codes
 from golden.codes import CodeError
-from golden.supermask import uniform_densities
+from golden.densities import uniform_densities
 from tests.golden import naive_ans
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "codes.json").read_text())

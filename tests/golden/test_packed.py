@@ -15,11 +15,11 @@ from safetensors.numpy import save_file
 from golden import codes, packed
 from golden.checkpoint import Checkpoint
 from golden.checkpoint import save as save_checkpoint
+from golden.densities import uniform_densities
 from golden.integer import IntegerLayer, IntegerNetwork, kept_counts
 from golden.networks import fashion, resnet
 from golden.packed import CoatError
 from golden.recode import code_fields, recode
-from golden.supermask import uniform_densities
 from golden.topology import IMAGE, Layer, Pool, Topology
 from tests.random_networks import random_network
 

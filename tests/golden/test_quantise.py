@@ -8,11 +8,11 @@ import torch
 
 from golden import checkpoint, quantise
 from golden.checkpoint import Checkpoint
+from golden.densities import uniform_densities
 from golden.integer import images_from_uint8
 from golden.network import SupermaskNetwork
 from golden.networks import plain, resnet
 from golden.pack import CALIBRATION_IMAGES, pack
-from golden.supermask import uniform_densities
 from golden.topology import IMAGE, Layer, Pool, Topology
 from golden.trained import TrainingConfig, network_tensors
 

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from golden import stream, supermask
+from golden import stream
+from golden.densities import CONVENTIONS, RELEASED_DENSITIES, check_densities, kept_count, uniform_densities
 from golden.network import SupermaskNetwork
 from golden.networks import resnet
-from golden.supermask import SupermaskConv2d, coat_indices, kept_count, uniform_densities
+from golden.supermask import SupermaskConv2d, coat_indices
 from golden.topology import IMAGE, Layer
 
 LAYER = Layer(name="conv", input=IMAGE, in_channels=12, out_channels=16, kernel=3, padding=1, stream=5)
@@ -32,7 +33,7 @@ def test_schedules():
     for coats in range(1, 8):
         removed = [.7 + coat * .3 / coats for coat in range(coats)]
         assert [1 - density for density in uniform_densities(.3, coats)] == pytest.approx(removed)
-    assert supermask.RELEASED_DENSITIES == pytest.approx([1 - removed for removed in (.7, .9212, .9685)])
+    assert RELEASED_DENSITIES == pytest.approx([1 - removed for removed in (.7, .9212, .9685)])
 
 
 @pytest.mark.parametrize("densities, message", [
@@ -41,7 +42,7 @@ def test_schedules():
 ])
 def test_bad_densities(densities, message):
     with pytest.raises(ValueError, match=message):
-        supermask.check_densities(densities)
+        check_densities(densities)
 
 
 def test_kept_counts_of_the_two_conventions():
@@ -51,7 +52,7 @@ def test_kept_counts_of_the_two_conventions():
         kept_count(10, .3, "other")
 
 
-@pytest.mark.parametrize("convention", supermask.CONVENTIONS)
+@pytest.mark.parametrize("convention", CONVENTIONS)
 @given(st.integers(1, 400), st.integers(1, 7), st.floats(.05, 1), st.integers(0, 99))
 def test_indices_keep_the_largest_and_nest(convention, size, coats, first, seed):
     scores = np.random.default_rng(seed).permutation(size).astype(np.float32) - size / 2 + .25  # |score| all differ
@@ -70,7 +71,7 @@ def test_ties():
     assert coat_indices(scores, (.5,), "edge-popup").tolist() == [[1, 0, 0], [1, 1, 0]]
 
 
-@pytest.mark.parametrize("convention", supermask.CONVENTIONS)
+@pytest.mark.parametrize("convention", CONVENTIONS)
 @pytest.mark.parametrize("coats", range(1, 8))
 def test_effective_weights(coats, convention):
     densities = uniform_densities(.5, coats)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from golden import codes, untrained
+from golden.densities import (RELEASED_DENSITIES, SCHEDULES, kept_count, linear_densities, schedule_densities,
+                              uniform_densities)
 from golden.integer import images_from_uint8, kept_counts
 from golden.networks import network_topology
 from golden.photograph import photograph, photographs
-from golden.supermask import (RELEASED_DENSITIES, SCHEDULES, kept_count, linear_densities, schedule_densities,
-                              uniform_densities)
 
 
 @pytest.fixture(scope="module")

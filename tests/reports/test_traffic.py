@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from golden import codes, untrained
+from golden.densities import RELEASED_DENSITIES, uniform_densities
 from golden.networks import NETWORKS, network_topology
-from golden.supermask import RELEASED_DENSITIES, uniform_densities
 from golden.topology import IMAGE, Layer, Topology
 from reports import traffic
 from tests.random_networks import random_topology

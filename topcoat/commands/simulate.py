@@ -14,11 +14,11 @@ import numpy as np
 
 from arch.config import PRESETS, EngineConfig
 from golden import bundled, datasets, packed, untrained
+from golden.densities import SCHEDULES
 from golden.integer import IntegerNetwork
 from golden.networks import NETWORKS
 from golden.photograph import photographs
 from golden.recode import CHOICES, recode
-from golden.supermask import SCHEDULES
 from reports import page
 from reports.baseline import int8_bytes
 from reports.traffic import traffic_floor

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from golden import datasets, networks, sweep
-from golden.supermask import RELEASED_DENSITIES, uniform_densities
+from golden.densities import RELEASED_DENSITIES, uniform_densities
 from golden.trained import TrainingConfig
 from golden.training import train
 
