@@ -18,6 +18,7 @@ from golden import stream
 from golden.densities import check_densities, kept_count
 from golden.topology import Layer
 
+
 def coat_indices(scores, densities, convention: str = "released") -> np.ndarray:
     """Exact coat index of every weight: uint8 of the shape of ``scores``, 0..len(densities).
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from arch.descriptor import PARAMETER_BYTES
 from golden import codes
 from golden.densities import kept_count
-from golden.integer import IntegerNetwork
 from golden.topology import IMAGE, Layer, Topology
+
+if TYPE_CHECKING:
+    from golden.integer import IntegerNetwork  # needs PyTorch, floors of shapes do not
 
 
 @dataclass(frozen=True, kw_only=True)
