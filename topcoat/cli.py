@@ -16,6 +16,7 @@ COMMANDS = {
     "simulate": "run a model on the simulated engine and check every layer",
     "evaluate": "accuracy of a model's integers on a test set",
     "compare": "compare models: accuracy, bytes, cycles, weight traffic",
+    "sweep": "explore the costs of a grid of designs, in parallel",
     "area": "cells and memories of an engine, by number of coats",
     "train": "train a supermask network",
     "pack": "turn a trained network into a .coat file",

@@ -1,4 +1,4 @@
-"""Digest of the Python sources that a module of the RTL is made of."""
+"""Digest of the Python sources that a module, of the RTL or another, is made of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 __all__ = ["source_digest"]
 
 PACKAGES = ("arch", "hw")
-"""Packages whose modules are followed."""
+"""Packages of the RTL: their modules are followed if no others are named."""
 
 
 def _plain(node):
@@ -25,27 +25,34 @@ def _plain(node):
     return node
 
 
+def _modules(package: str, names: list[str]) -> set[str]:
+    """What ``from package import names`` imports: modules of a package, or a module. Runs none of them."""
+    if importlib.util.find_spec(package).submodule_search_locations is None:
+        return {package}
+    inner = (f"{package}.{name}" for name in names)
+    return {name if importlib.util.find_spec(name) else package for name in inner}
+
+
 @functools.cache
-def _module(name: str) -> tuple[str, frozenset[str]]:
-    """Digest of a module's syntax, and the modules of ``PACKAGES`` that it imports."""
+def _module(name: str, packages: tuple[str, ...]) -> tuple[str, frozenset[str]]:
+    """Digest of a module's syntax, and the modules of ``packages`` that it imports."""
     tree = ast.parse(Path(importlib.util.find_spec(name).origin).read_text())
     imports = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in PACKAGES:
-            inside = "." in node.module
-            imports |= {node.module} if inside else {f"{node.module}.{alias.name}" for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in packages:
+            imports |= _modules(node.module, [alias.name for alias in node.names])
     return hashlib.sha256(repr(_plain(tree)).encode()).hexdigest(), frozenset(imports)
 
 
 @functools.cache
-def source_digest(module: str) -> str:
-    """SHA-256 over a module and all of ``arch`` and ``hw`` that it imports, directly or not.
+def source_digest(module: str, packages: tuple[str, ...] = PACKAGES) -> str:
+    """SHA-256 over a module and all of ``packages`` that it imports, directly or not.
 
     Comments, docstrings and layout do not change it.
     """
     pending, seen = {module}, {}
     while pending:
         name = pending.pop()
-        seen[name], imports = _module(name)
+        seen[name], imports = _module(name, packages)
         pending |= imports - set(seen)
     return hashlib.sha256("\n".join(f"{name} {seen[name]}" for name in sorted(seen)).encode()).hexdigest()

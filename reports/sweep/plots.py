@@ -1,0 +1,116 @@
+"""Plots of a sweep: one heat map per pair of axes, as PNG and SVG."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib.figure import Figure  # noqa: E402  (the backend comes first)
+from matplotlib import rc_context  # noqa: E402
+
+from reports.plots import STYLE  # noqa: E402
+from reports.sweep.points import AXES, columns  # noqa: E402
+
+METRICS = ("dram_bytes", "cycles", "energy_high_pj")
+"""What is plotted if nothing else is asked for."""
+
+_LABELS = {"width": "width (channels)", "columns": "columns", "lanes": "lanes", "coats": "coats",
+           "density": "density of the first coat", "activation_bytes": "activation memory (KiB)",
+           "mask_bytes": "mask buffer (KiB)"}
+
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
+_PICOJOULES = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1, "pJ"))
+
+
+def checked(chosen: Sequence[str]) -> Sequence[str]:
+    """The names of columns, if they can be plotted. Raises ValueError."""
+    known = [column.name for column in columns() if column.kind is not str and column.name not in AXES]
+    for metric in chosen:
+        if metric not in known:
+            raise ValueError(f"metric must be one of {', '.join(known)}, not {metric!r}")
+    return chosen
+
+
+def swept(rows: Sequence[dict]) -> list[str]:
+    """Axes with more than one value."""
+    return [axis for axis in AXES if len({row[axis] for row in rows}) > 1]
+
+
+def write(rows: Sequence[dict], folder: Path, chosen: Sequence[str] = METRICS) -> Iterator[Path]:
+    """Write ``<first axis>-<second axis>.png`` and ``.svg`` for every pair of axes with more than one value, one panel
+    per metric in ``chosen``; yields the PNGs.
+
+    A cell is the median over all points with its two values that did not fail.
+    """
+    axes = swept(rows)
+    for pair in itertools.combinations(axes, 2):
+        path = folder / f"{'-'.join(pair)}.png"
+        folder.mkdir(parents=True, exist_ok=True)
+        with rc_context(STYLE | {"axes.grid": False}):
+            figure = _figure(rows, pair, [axis for axis in axes if axis not in pair], chosen)
+            figure.savefig(path, dpi=110)
+            figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+        yield path
+
+
+def _scale(metric: str, largest: float) -> tuple[float, str]:
+    """What values are divided by, and the unit they are in then."""
+    unit = next(column.unit for column in columns() if column.name == metric)
+    steps = _PICOJOULES if unit == "pJ" else _PREFIXES
+    factor, prefix = next((step for step in steps if abs(largest) >= step[0]), steps[-1])
+    if unit == "pJ":
+        return factor, prefix
+    return factor, {"bytes": f"{prefix}B", "1": "1", "um2": f"{prefix}µm²" if not prefix else f"{prefix} x µm²"}.get(
+        unit, f"{prefix} {unit}".strip())
+
+
+def _tick(axis: str, value) -> str:
+    if axis in ("activation_bytes", "mask_bytes"):
+        return f"{value / 1024:g}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _figure(rows: Sequence[dict], pair: tuple[str, str], others: Sequence[str], chosen: Sequence[str]) -> Figure:
+    values = [sorted({row[axis] for row in rows}) for axis in pair]
+    cells = defaultdict(list)
+    for row in rows:
+        if row["error"] is None:
+            cells[tuple(row[axis] for axis in pair)].append(row)
+    width = max(1.2 + .75 * len(values[1]), 3.4)
+    figure = Figure(figsize=(len(chosen) * width, max(1.6 + .45 * len(values[0]), 2.8)), layout="constrained")
+    for panel, metric in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen):
+        _heat_map(panel, cells, pair, values, metric)
+    over = f"median over {', '.join(_name(axis) for axis in others)}" if others else "all points"
+    failed = sum(row["error"] is not None for row in rows)
+    figure.suptitle(f"{over}; {len(rows)} points" + (f", {failed} failed" if failed else ""), fontsize=8)
+    return figure
+
+
+def _name(axis: str) -> str:
+    return _LABELS.get(axis, axis).partition(" (")[0]
+
+
+def _heat_map(panel, cells: dict, pair: tuple[str, str], values: Sequence[Sequence], metric: str):
+    medians = [[statistics.median(row[metric] for row in cells[down, across]) if cells[down, across] else float("nan")
+                for across in values[1]] for down in values[0]]
+    known = [value for line in medians for value in line if value == value]
+    factor, unit = _scale(metric, statistics.median(known) if known else 1)
+    scaled = [[value / factor for value in line] for line in medians]
+    image = panel.imshow(scaled, cmap="viridis", aspect="auto")
+    for down, line in enumerate(scaled):
+        for across, value in enumerate(line):
+            dark = value != value or image.norm(value) > .6
+            panel.text(across, down, f"{value:.3g}" if value == value else "failed", ha="center", va="center",
+                       fontsize=8, color="black" if dark else "white")
+    for axis, name, ticks, set_ticks in ((panel.yaxis, pair[0], values[0], panel.set_yticks),
+                                         (panel.xaxis, pair[1], values[1], panel.set_xticks)):
+        set_ticks(range(len(ticks)), [_tick(name, tick) for tick in ticks])
+        axis.set_label_text(_LABELS.get(name, name))
+    panel.set_title(f"{metric.removesuffix('_pj').removesuffix('_bytes').replace('_', ' ')} ({unit})", fontsize=9)

@@ -1,0 +1,108 @@
+"""Sweep: what every design of a grid costs (bytes, cycles, area, energy), in one Parquet file, with a plot per pair of axes.
+
+Lists are values and ranges: 1-7, 8,16,32. Results in a folder are kept: a sweep that was stopped continues, other values
+extend it, and rows of an older version of the model are computed again.
+
+example: topcoat sweep --coats 1-7 --density .1,.3,.5 --code raw,ans --columns 8,16 -o out/sweep
+         dask scheduler & dask worker tcp://HOST:8786 --nworkers 2 --nthreads 1 &
+         topcoat sweep --network resnet50 --lanes 16,32,64 --scheduler tcp://HOST:8786 -o out/sweep50
+"""
+
+from collections import Counter
+from pathlib import Path
+
+from tqdm import tqdm
+
+
+_MOST_ERRORS = 5
+
+
+def configure(parser):
+    lists = {
+        "network": "networks", "width": "channels of the first stage (default: the network's own)",
+        "preset": "engines that the other options change", "columns": "columns of the array",
+        "lanes": "multiply positions of a column", "activation-kib": "on-chip activation memory, KiB",
+        "mask-kib": "buffer of coded masks, KiB", "coats": "numbers of coats", "density": "kept fractions of the first coat",
+        "schedule": "how further densities follow: uniform, linear", "code": "raw, unary, ans, best",
+    }
+    defaults = {"network": "resnet18-cifar", "preset": "edge", "coats": "1-7", "density": ".3", "schedule": "uniform",
+                "code": "best"}
+    for name, text in lists.items():
+        default = f" (default: {defaults[name]})" if name in defaults else "" if "default" in text else " (default: the preset's)"
+        parser.add_argument(f"--{name}", default=defaults.get(name), metavar="LIST", help=text + default)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of results and plots")
+    parser.add_argument("--scheduler", metavar="ADDRESS",
+                        help="Dask scheduler to work on (default: workers on this machine); this version of Topcoat "
+                        "must be installed where its workers run")
+    parser.add_argument("--workers", type=int, metavar="K", help="processes on this machine (default: one per core)")
+    parser.add_argument("--metric", metavar="LIST", help="columns to plot (default: dram_bytes,cycles,energy_high_pj)")
+    parser.add_argument("--dry-run", action="store_true", help="say how many points there are to compute, and stop")
+
+
+def _numbers(name: str, text: str | None, kind: type = int) -> list | None:
+    """Values of a list such as 1-3,8."""
+    if text is None:
+        return None
+    values = []
+    for item in text.split(","):
+        first, dash, last = item.partition("-")
+        try:
+            values += range(int(first), int(last) + 1) if dash and kind is int else [kind(item)]
+        except ValueError:
+            example = "1-7 or 8,16" if kind is int else ".1,.3"
+            raise ValueError(f"--{name} must be a list such as {example}, not {text!r}") from None
+    if not values:
+        raise ValueError(f"--{name} has no value: {text!r}")
+    return values
+
+
+def _lists(options) -> dict:
+    """Arguments of the grid."""
+    def kib(name: str, text: str | None) -> list[int] | None:
+        values = _numbers(name, text)
+        return values and [value << 10 for value in values]
+
+    return dict(
+        networks=options.network.split(","), presets=options.preset.split(","), coats=_numbers("coats", options.coats),
+        densities=_numbers("density", options.density, float), codes=options.code.split(","),
+        schedules=options.schedule.split(","), widths=_numbers("width", options.width),
+        columns=_numbers("columns", options.columns), lanes=_numbers("lanes", options.lanes),
+        activation_bytes=kib("activation-kib", options.activation_kib), mask_bytes=kib("mask-kib", options.mask_kib))
+
+
+def run(options) -> int:
+    try:
+        from reports.sweep import plots
+        from reports.sweep.points import grid
+        from reports.sweep.run import compute, missing
+        from reports.sweep.store import Store
+    except ModuleNotFoundError as error:
+        raise ValueError(f"sweep needs {error.name}: install Topcoat with its extra, pip install -e '.[sweep]'") from None
+    if options.workers is not None and options.workers < 1:
+        raise ValueError(f"--workers must be at least 1, not {options.workers}")
+    if options.workers and options.scheduler:
+        raise ValueError("--workers are processes on this machine: leave it out with --scheduler")
+    chosen = plots.checked(options.metric.split(",") if options.metric else plots.METRICS)
+    points = grid(**_lists(options))
+    if options.dry_run:
+        store = Store(options.output)
+        store.read()
+        print(f"{len(points)} points, {len(missing(points, store))} to compute")
+        return 0
+    with Store(options.output) as store:
+        left = missing(points, store)
+        print(f"{len(points)} points, {len(left)} to compute", flush=True)
+        with tqdm(total=len(left), unit="point", disable=not left) as bar:
+            for rows in compute(left, scheduler=options.scheduler, workers=options.workers):
+                store.add(rows)
+                bar.update(len(rows))
+        path, rows = store.merge(), list(store.rows.values())
+        errors = Counter(row["error"] for row in rows if row["error"] is not None)
+        print(f"{path}: {len(rows)} rows, {errors.total()} of points that failed")
+        for error, count in errors.most_common(_MOST_ERRORS):
+            print(f"  {count} x {error}")
+        folder = options.output / "plots"
+        drawn = sum(1 for _ in tqdm(plots.write(rows, folder, chosen), unit="plot", desc="plots"))
+        if drawn:
+            print(f"{folder}: {drawn} pairs of axes")
+    return 0 if errors.total() < len(rows) else 1
