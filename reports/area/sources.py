@@ -34,7 +34,7 @@ def _modules(package: str, names: list[str]) -> set[str]:
 
 
 @functools.cache
-def _module(name: str, packages: tuple[str, ...]) -> tuple[str, frozenset[str]]:
+def _module(name: str, packages: tuple[str, ...] = PACKAGES) -> tuple[str, frozenset[str]]:
     """Digest of a module's syntax, and the modules of ``packages`` that it imports."""
     tree = ast.parse(Path(importlib.util.find_spec(name).origin).read_text())
     imports = set()

@@ -104,13 +104,17 @@ def _heat_map(panel, cells: dict, pair: tuple[str, str], values: Sequence[Sequen
     factor, unit = _scale(metric, statistics.median(known) if known else 1)
     scaled = [[value / factor for value in line] for line in medians]
     image = panel.imshow(scaled, cmap="viridis", aspect="auto")
-    for down, line in enumerate(scaled):
-        for across, value in enumerate(line):
-            dark = value != value or image.norm(value) > .6
-            panel.text(across, down, f"{value:.3g}" if value == value else "failed", ha="center", va="center",
-                       fontsize=8, color="black" if dark else "white")
+    _annotate(panel, scaled, image)
     for axis, name, ticks, set_ticks in ((panel.yaxis, pair[0], values[0], panel.set_yticks),
                                          (panel.xaxis, pair[1], values[1], panel.set_xticks)):
         set_ticks(range(len(ticks)), [_tick(name, tick) for tick in ticks])
         axis.set_label_text(_LABELS.get(name, name))
     panel.set_title(f"{metric.removesuffix('_pj').removesuffix('_bytes').replace('_', ' ')} ({unit})", fontsize=9)
+
+
+def _annotate(panel, values: Sequence[Sequence[float]], image):
+    for down, line in enumerate(values):
+        for across, value in enumerate(line):
+            light = value != value or image.norm(value) > .6
+            panel.text(across, down, f"{value:.3g}" if value == value else "failed", ha="center", va="center",
+                       fontsize=8, color="black" if light else "white")
