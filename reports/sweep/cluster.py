@@ -40,8 +40,8 @@ class _IgnoreInterrupts(WorkerPlugin):
 
 @contextlib.contextmanager
 def connect(scheduler: str | None = None, workers: int | None = None) -> Iterator[Client]:
-    """A client of the scheduler at ``scheduler``, or of a cluster of ``workers`` processes (one per core if None) on this
-    machine, which ends with it. Raises ValueError if nothing answers at the address."""
+    """A client of the scheduler at ``scheduler``, or of a cluster of ``workers`` processes (one per core if None) on
+    this machine, which ends with it. Raises ValueError if nothing answers at the address."""
     levels = {logger: logger.level for logger in map(logging.getLogger, ("distributed", "distributed.client"))}
     for logger in levels:
         logger.setLevel(logging.CRITICAL)  # what they report of workers that come and go is handled here

@@ -26,7 +26,7 @@ _LABELS = {"width": "width (channels)", "columns": "columns", "lanes": "lanes", 
            "mask_bytes": "mask buffer (KiB)"}
 
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
-_PICOJOULES = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1, "pJ"))
+_UNITS = {"pJ": ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1, "pJ")), "um2": ((1e6, "mm²"), (1, "µm²"))}
 
 
 def checked(chosen: Sequence[str]) -> Sequence[str]:
@@ -63,12 +63,11 @@ def write(rows: Sequence[dict], folder: Path, chosen: Sequence[str] = METRICS) -
 def _scale(metric: str, largest: float) -> tuple[float, str]:
     """What values are divided by, and the unit they are in then."""
     unit = next(column.unit for column in columns() if column.name == metric)
-    steps = _PICOJOULES if unit == "pJ" else _PREFIXES
+    steps = _UNITS.get(unit, _PREFIXES)
     factor, prefix = next((step for step in steps if abs(largest) >= step[0]), steps[-1])
-    if unit == "pJ":
+    if unit in _UNITS:
         return factor, prefix
-    return factor, {"bytes": f"{prefix}B", "1": "1", "um2": f"{prefix}µm²" if not prefix else f"{prefix} x µm²"}.get(
-        unit, f"{prefix} {unit}".strip())
+    return factor, {"bytes": f"{prefix}B", "1": "ratio"}.get(unit, f"{prefix} {unit}".strip())
 
 
 def _tick(axis: str, value) -> str:

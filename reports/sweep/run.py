@@ -12,12 +12,13 @@ from reports.sweep.store import Store
 
 
 def missing(points: Iterable[Point], store: Store) -> list[Point]:
-    """What to compute, sorted: points that the store has no row of, of this model, and those that it has stale ones of."""
+    """What to compute, sorted: points without a row of this model, and those that the store has stale ones of."""
     return sorted((set(points) | store.stale) - store.rows.keys())
 
 
-def compute(points: Sequence[Point], *, scheduler: str | None = None, workers: int | None = None) -> Iterator[list[dict]]:
-    """Rows of ``points``, some at a time as they come in, from a Dask cluster (:func:`reports.sweep.cluster.connect`)."""
+def compute(points: Sequence[Point], *, scheduler: str | None = None,
+            workers: int | None = None) -> Iterator[list[dict]]:
+    """Rows of ``points``, some at a time as they come in, from a cluster (:func:`reports.sweep.cluster.connect`)."""
     if not points:
         return
     groups = defaultdict(list)

@@ -1,7 +1,7 @@
 """The folder of a sweep: rows as they come in, in small files written whole, and all of them sorted in one in the end.
 
-``results.parquet`` and ``parts/*.parquet`` have the same columns. Killed at any time, the folder is a valid state of the
-sweep: what is in a file is done, and a row that two files have is the same in both.
+``results.parquet`` and ``parts/*.parquet`` have the same columns. Killed at any time, the folder is a valid state of
+the sweep: what is in a file is done, and a row that two files have is the same in both.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Store:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
-            raise ValueError(f"another sweep is writing to {self.folder}: wait for it, or name another folder") from None
+            raise ValueError(f"another sweep is writing to {self.folder}: wait for it, or name another "
+                             f"folder") from None
         self.read()
         return self
 

@@ -1,7 +1,7 @@
-"""Sweep: what every design of a grid costs (bytes, cycles, area, energy), in one Parquet file, with a plot per pair of axes.
+"""What every design of a grid costs (bytes, cycles, area, energy): one Parquet file, and a plot per pair of axes.
 
-Lists are values and ranges: 1-7, 8,16,32. Results in a folder are kept: a sweep that was stopped continues, other values
-extend it, and rows of an older version of the model are computed again.
+Lists are values and ranges: 1-7, 8,16,32. Results in a folder are kept: a sweep that was stopped continues, other
+values extend it, and rows of an older version of the model are computed again.
 
 example: topcoat sweep --coats 1-7 --density .1,.3,.5 --code raw,ans --columns 8,16 -o out/sweep
          dask scheduler & dask worker tcp://HOST:8786 --nworkers 2 --nthreads 1 &
@@ -13,23 +13,25 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-
 _MOST_ERRORS = 5
+
+_LISTS = {
+    "network": ("resnet18-cifar", "networks"), "width": ("the network's own", "channels of the first stage"),
+    "preset": ("edge", "engines, changed by the next four"), "columns": ("the preset's", "columns of the array"),
+    "lanes": ("the preset's", "multiply positions of a column"),
+    "activation-kib": ("the preset's", "on-chip activation memory, KiB"),
+    "mask-kib": ("the preset's", "buffer of coded masks, KiB"), "coats": ("1-7", "numbers of coats"),
+    "density": (".3", "kept fractions of the first coat"),
+    "schedule": ("uniform", "how further densities follow: uniform, linear"),
+    "code": ("best", "raw, unary, ans, best"),
+}
+"""Options that are lists, with their defaults and help."""
 
 
 def configure(parser):
-    lists = {
-        "network": "networks", "width": "channels of the first stage (default: the network's own)",
-        "preset": "engines that the other options change", "columns": "columns of the array",
-        "lanes": "multiply positions of a column", "activation-kib": "on-chip activation memory, KiB",
-        "mask-kib": "buffer of coded masks, KiB", "coats": "numbers of coats", "density": "kept fractions of the first coat",
-        "schedule": "how further densities follow: uniform, linear", "code": "raw, unary, ans, best",
-    }
-    defaults = {"network": "resnet18-cifar", "preset": "edge", "coats": "1-7", "density": ".3", "schedule": "uniform",
-                "code": "best"}
-    for name, text in lists.items():
-        default = f" (default: {defaults[name]})" if name in defaults else "" if "default" in text else " (default: the preset's)"
-        parser.add_argument(f"--{name}", default=defaults.get(name), metavar="LIST", help=text + default)
+    for name, (default, text) in _LISTS.items():
+        given = None if default.startswith("the ") else default
+        parser.add_argument(f"--{name}", default=given, metavar="LIST", help=f"{text} (default: {default})")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of results and plots")
     parser.add_argument("--scheduler", metavar="ADDRESS",
                         help="Dask scheduler to work on (default: workers on this machine); this version of Topcoat "
@@ -72,12 +74,14 @@ def _lists(options) -> dict:
 
 def run(options) -> int:
     try:
+        from reports.area import points as area
         from reports.sweep import plots
-        from reports.sweep.points import grid
+        from reports.sweep.points import area_targets, grid
         from reports.sweep.run import compute, missing
         from reports.sweep.store import Store
     except ModuleNotFoundError as error:
-        raise ValueError(f"sweep needs {error.name}: install Topcoat with its extra, pip install -e '.[sweep]'") from None
+        raise ValueError(f"{error.name} is missing: install Topcoat with the extra that sweeps need, "
+                         f"pip install -e '.[sweep]'") from None
     if options.workers is not None and options.workers < 1:
         raise ValueError(f"--workers must be at least 1, not {options.workers}")
     if options.workers and options.scheduler:
@@ -91,6 +95,8 @@ def run(options) -> int:
         return 0
     with Store(options.output) as store:
         left = missing(points, store)
+        for target in sorted(set(area.targets()) - set(area_targets())):
+            print(f"area on {target} is left out: its points are of other RTL (`topcoat area --renew`)")
         print(f"{len(points)} points, {len(left)} to compute", flush=True)
         with tqdm(total=len(left), unit="point", disable=not left) as bar:
             for rows in compute(left, scheduler=options.scheduler, workers=options.workers):
