@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from arch.config import MAX_COATS, EngineConfig
 from compiler.expected import Coats
 from golden import bundled, packed
-from golden.supermask import RELEASED_DENSITIES
+from golden.densities import RELEASED_DENSITIES
 from golden.topology import Topology
 from reports.actions import actions
 from reports.area import area

@@ -9,7 +9,7 @@ import pytest
 
 from arch.config import PRESETS, EngineConfig
 from golden.networks import network_topology
-from golden.supermask import schedule_densities
+from golden.densities import schedule_densities
 from reports.area.points import targets
 from reports.compare import compare
 from reports.compare.figures import figures
