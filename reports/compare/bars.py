@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from matplotlib import pyplot
+from matplotlib.figure import Figure
 from matplotlib.figure import Figure
 
 from reports.compare.rows import CHIP, Comparison, Row
@@ -25,8 +25,8 @@ PARTS = {
 
 def new_axes(count: int = 1, height: float = 3.2):
     """(figure, axes), one above the other, each of ``height`` inches."""
-    figure, axes = pyplot.subplots(count, 1, figsize=(WIDTH, height * count), layout="constrained", squeeze=False)
-    return figure, list(axes[:, 0])
+    figure = Figure(figsize=(WIDTH, height * count), layout="constrained")
+    return figure, list(figure.subplots(count, 1, squeeze=False)[:, 0])
 
 
 def _ticks(axes, rows: Sequence[Row]):

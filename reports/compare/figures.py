@@ -26,7 +26,7 @@ def figures(comparison: Comparison) -> dict[str, Figure]:
 
 
 def save(drawn: dict[str, Figure], folder: Path) -> dict[str, str]:
-    """Write every figure as PNG and SVG on white paper, and return SVG text that takes a page's ink; closes them."""
+    """Write every figure as PNG and SVG on white paper, and return SVG text that takes a page's ink."""
     result = {}
     for name, figure in drawn.items():
         write_atomically(folder / f"{name}.png", lambda path: figure.savefig(path, format="png", dpi=130))

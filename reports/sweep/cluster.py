@@ -47,7 +47,7 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
         logger.setLevel(logging.CRITICAL)  # what they report of workers that come and go is handled here
     try:
         if scheduler is None:
-            with (LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0,
+            with (LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", memory_limit=0,
                                silence_logs=logging.CRITICAL) as cluster, Client(cluster) as client):
                 client.register_plugin(_IgnoreInterrupts())
                 yield client
