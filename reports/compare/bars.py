@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.figure import Figure
 
 from reports.compare.rows import CHIP, Comparison, Row
 from reports.compare.units import STREAMS, area_unit, byte_unit, energy_of, middle_price, set_names, span
