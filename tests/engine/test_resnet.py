@@ -26,6 +26,9 @@ SPILLED, RESIDENT = 1.25, 1.05
 UTILISATION = {"edge": .95, "base": .92, "hiddenite": .85}
 """Least of a whole network, by preset."""
 
+MASKS = {"base": 1.01, "hiddenite": 1.022}
+"""Most bytes of masks over their entropy, checksums included, where each is fetched once."""
+
 
 def run(network: str, preset: str, coats: int = 3, memory: str = "ideal") -> tuple[NetworkRun, float]:
     """Simulates and checks: every tensor, every byte, every cycle; and how near it is to the traffic floor. Returns the
@@ -75,6 +78,9 @@ def test_imagenet(network, preset, capsys):
     result, excess = run(network, preset)
     keep(f"{network}-{preset}", result, excess, capsys)
     assert result.utilisation >= UTILISATION[preset]
+    if preset in MASKS:
+        entropy = traffic_floor(untrained.network(network), result.config.activation_bytes).masks
+        assert result.bytes["mask_bytes"] <= MASKS[preset] * entropy
 
 
 @pytest.mark.nightly
