@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from reports.area.points import load
+from reports.area.points import load, targets
 from topcoat.cli import main
 
 
@@ -61,4 +61,4 @@ def test_stale_points_say_how_to_renew_them(tmp_path, capsys, monkeypatch):
         message = failing(capsys, "--network", "fashion", "--coats", "1", "-o", tmp_path / "page")
     finally:
         load.cache_clear()
-    assert "is of other RTL: renew it with `topcoat area --renew ecp5`" in message
+    assert f"is of other RTL: renew it with `topcoat area --renew {targets()[0]}" in message
