@@ -8,13 +8,13 @@ from both (:mod:`reports.records`).
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from arch.config import EngineConfig
-from compiler import CompileError
 from compiler.estimate import Estimate, estimate
-from compiler.expected import Coats, Stored
+from compiler.expected import Coats
 from compiler.geometry import geometries
 from golden import codes
 from golden.densities import RELEASED_DENSITIES, schedule_densities
@@ -23,15 +23,13 @@ from golden.topology import Topology
 from reports.actions import LayerRecord, actions
 from reports.area import area
 from reports.energy import DRAM_PJ_PER_BIT, EnergyRange, default_sets, energies
-from reports.engines import coat_engine, int8_engine
-from reports.records import shape_record
+from reports.engines import coat_engine, stored_engine
+from reports.records import AnsTables, shape_record
+from reports.stored import BITS, stored_estimate
 from reports.traffic import topology_floor
 
 NORMALISATION_BYTES = 12
 """Of a channel in a packed file: multiplier and bias (docs/specification.md, "Packed model")."""
-
-LARGEST_BUFFER = 1 << 20
-"""Bytes of the largest weight buffer that a baseline is given."""
 
 
 def parse_schedule(text: str, coats: int) -> tuple[float, ...]:
@@ -71,8 +69,8 @@ class Design:
     def __post_init__(self):
         if self.coats:
             parse_schedule(self.schedule, self.coats)
-        elif self.bits not in (8, 4, 1):
-            raise ValueError(f"bits must be 8, 4 or 1, not {self.bits!r}")
+        elif self.bits not in BITS:
+            raise ValueError(f"bits must be one of {BITS}, not {self.bits!r}")
 
     @property
     def densities(self) -> tuple[float, ...]:
@@ -96,8 +94,7 @@ class Design:
         """The configuration as it is built for this: weights as narrow as its coats allow, or as wide as stored."""
         if self.coats:
             return coat_engine(self.config, self.coats)
-        return int8_engine(self.config) if self.bits == 8 else dataclasses.replace(
-            self.config, weight_bits=max(self.bits, 2))
+        return stored_engine(self.config, self.bits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,50 +152,33 @@ class Costs:
 
 def costs(design: Design, *, sets=None, dram_pj_per_bit: Iterable[float] = DRAM_PJ_PER_BIT) -> Costs:
     """What ``design`` costs. Raises CompileError if no such engine can run it, ValueError for an unknown network."""
-    topology, engine = design.topology, design.engine
+    topology = design.topology
     if design.coats:
-        weights = Coats(design.densities, design.code)
-        run = estimate(topology, engine, weights, batch=design.batch)
+        run = estimate(topology, design.engine, Coats(design.densities, design.code), batch=design.batch)
     else:
-        weights = Stored(design.bits)
-        engine, run = _baseline(topology, engine, weights, design.batch)
+        run = stored_estimate(topology, design.config, design.bits, batch=design.batch)
+    engine = run.config
     record = _record(topology, run, engine, design.densities, design.bits)
-    packed = sum(-(-layer.packed_bytes // 1) for layer in run.weights)
+    packed = sum(math.ceil(layer.packed_bytes) for layer in run.weights)
     return Costs(
         design=design, engine=engine, estimate=run, paper_bytes=design.paper_bytes,
         floor_bytes=topology_floor(topology, 8 * run.shannon_bytes, engine.activation_bytes, batch=design.batch).total,
-        packed_bytes=int(packed) + NORMALISATION_BYTES * sum(layer.out_channels for layer in topology.layers),
+        packed_bytes=packed + NORMALISATION_BYTES * sum(layer.out_channels for layer in topology.layers),
         record=record,
         energy=energies(actions(record, engine), engine, sets=default_sets() if sets is None else sets,
                         dram_pj_per_bit=dram_pj_per_bit))
 
 
-def _baseline(topology: Topology, engine: EngineConfig, weights: Stored, batch: int) -> tuple[EngineConfig, Estimate]:
-    """Stored weights at their best: in the smallest buffer from the engine's on that fetches them once an image."""
-    while True:
-        largest = engine.mask_bytes >= LARGEST_BUFFER
-        try:
-            run = estimate(topology, engine, weights, batch=batch)
-            if largest or all(layer.mask_fetches <= batch for layer in run.layers):
-                return engine, run
-        except CompileError:
-            if largest:
-                raise
-        engine = dataclasses.replace(engine, mask_bytes=2 * engine.mask_bytes)
-
-
 def _record(topology: Topology, run: Estimate, engine: EngineConfig, densities: tuple[float, ...],
             bits: int) -> LayerRecord:
     """What all layers ask of the engine, descriptors included."""
-    total, banks = LayerRecord(program_bytes=run.bytes["program_bytes"]), []
+    total, tables = LayerRecord(program_bytes=run.bytes["program_bytes"]), AnsTables()
     for geometry, layer, weights in zip(geometries(topology), run.layers, run.weights):
-        tables = 0
-        if weights.code == "ans" and weights.table not in banks:
-            banks, tables = [*banks[-1:], weights.table], 1
         moved = {name: size // run.batch for name, size in layer.bytes.items()}
         one = shape_record(
             engine, geometry, code="raw" if bits == 1 and not densities else weights.code, mask_words=layer.mask_words,
             pixel_tiles=layer.pixel_tiles // run.batch, moved=moved,
-            cycles=layer.cycles // run.batch, ans_tables=tables, zeros=1 - densities[0] if densities else 0.)
+            cycles=layer.cycles // run.batch, ans_tables=tables.built(weights.table),
+            zeros=1 - densities[0] if densities else 0.)
         total += one * run.batch
     return total if densities or bits > 1 else dataclasses.replace(total, stream_steps=0)

@@ -1,4 +1,4 @@
-"""Engines of equal throughput that are held against each other: for one coat, for up to seven, and for int8."""
+"""Engines of equal throughput that are held against each other: one coat, up to seven, stored weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 
 from arch.config import MAX_COATS, EngineConfig
 
-__all__ = ["coat_engine", "int8_engine"]
+__all__ = ["coat_engine", "stored_engine"]
 
 
 def coat_engine(config: EngineConfig, coats: int) -> EngineConfig:
@@ -17,6 +17,8 @@ def coat_engine(config: EngineConfig, coats: int) -> EngineConfig:
     return dataclasses.replace(config, weight_bits=2 if coats == 1 else 4)
 
 
-def int8_engine(config: EngineConfig) -> EngineConfig:
-    """``config`` as the int8 baseline: as many multiply positions, weights of 8 bits, sums of 32."""
-    return dataclasses.replace(config, weight_bits=8, accumulator_bits=32)
+def stored_engine(config: EngineConfig, bits: int) -> EngineConfig:
+    """``config`` for stored weights of ``bits`` bits: as many multiply positions, weights of that width, of 2 bits at
+    least, and sums of 32 bits if weights have 8."""
+    return dataclasses.replace(config, weight_bits=max(bits, 2),
+                               accumulator_bits=32 if bits == 8 else config.accumulator_bits)

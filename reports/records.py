@@ -4,7 +4,7 @@ masks included, and those of a layer that is known by its shape alone."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -209,17 +209,17 @@ def _descriptors(program: Program) -> Iterator[_Descriptor]:
 
 
 @dataclass
-class _AnsTables:
+class AnsTables:
     """Which tables the decoder's two banks hold: a table is built into the bank that is not in use."""
 
-    banks: list[tuple | None] = dataclasses.field(default_factory=lambda: [None, None])
+    banks: list[Hashable | None] = dataclasses.field(default_factory=lambda: [None, None])
     bank: int = 0
 
-    def built(self, layer: Fields) -> int:
-        """How many are built for ``layer``, which then uses its bank: one or none."""
-        if layer["code"] != Code.ANS:
+    def built(self, table: Hashable | None) -> int:
+        """How many are built for a layer with this table, None in another code, which then uses its bank: one or
+        none."""
+        if table is None:
             return 0
-        table = (layer["ans_offset"], *(layer[f"frequency_{index}"] for index in range(1, 8)))
         if table in self.banks:
             self.bank = self.banks.index(table)
             return 0
@@ -228,11 +228,18 @@ class _AnsTables:
         return 1
 
 
+def _table(layer: Fields) -> tuple | None:
+    """What stands for the decoding table of a LAYER descriptor; None in another code than `ans`."""
+    if layer["code"] != Code.ANS:
+        return None
+    return layer["ans_offset"], *(layer[f"frequency_{index}"] for index in range(1, 8))
+
+
 def program_records(program: Program, zeros: Sequence[float] | None = None) -> tuple[LayerRecord, ...]:
     """Records of one run of ``program``, all images: one per layer of the network, and one for what belongs to none of
     them, its descriptors and the cycles before the first layer. ``zeros`` are the fractions of zero weights by layer
     (:func:`zero_fractions`); without them no weight counts as zero."""
-    config, tables = program.config, _AnsTables()
+    config, tables = program.config, AnsTables()
     descriptors = list(_descriptors(program))
     totals = [LayerRecord() for _ in range(len(program.layers) + 1)]
     seen: dict[tuple, LayerRecord] = {}
@@ -242,7 +249,7 @@ def program_records(program: Program, zeros: Sequence[float] | None = None) -> t
         key = (index, *one.words[1:11], *one.words[13:30], one["parameter_beats"])
         if key not in seen:
             seen[key] = operation_record(config, one, 0 if zeros is None else zeros[index])
-        totals[index] += dataclasses.replace(seen[key], cycles=cycles, ans_tables=tables.built(one))
+        totals[index] += dataclasses.replace(seen[key], cycles=cycles, ans_tables=tables.built(_table(one)))
     for transfer in program.transfers:
         moved = _transfers(config, {f"{transfer.stream}_bytes": transfer.bytes})
         totals[-1 if transfer.layer is None else transfer.layer] += moved

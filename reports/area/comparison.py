@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from arch.config import PRESETS
 from reports.area.engine import area
-from reports.engines import coat_engine, int8_engine
+from reports.engines import coat_engine, stored_engine
 
 __all__ = ["CoatArea", "HEADER", "compare_coats", "text_rows"]
 
@@ -51,8 +51,8 @@ def compare_coats(preset: str, target: str) -> list[CoatArea]:
     reports = {
         "1 coat": area(coat_engine(config, 1), target),
         "2 to 7 coats": area(coat_engine(config, 7), target),
-        "int8": area(int8_engine(config), target),
-        "int8, stored only": area(int8_engine(config), target, weight_path=False),
+        "int8": area(stored_engine(config, 8), target),
+        "int8, stored only": area(stored_engine(config, 8), target, weight_path=False),
     }
     base = reports["int8, stored only"]
     return [CoatArea(

@@ -69,7 +69,7 @@ def entries(comparison: Comparison) -> dict[str, tuple[str, str]]:
             "that hold them: 2 bits for one coat, 4 bits for two to seven (<code>reports/engines.py</code>). int8, "
             "int4 and 1 bit are the same network with its weights stored, on as many multiply positions with weights "
             "of 8, 4 and 2 bits; int8 has sums of 32 bits. A baseline's weight buffer is doubled until its weights are "
-            "fetched once per frame, to 1 MiB at most (<code>reports/design.py</code>).</p>"
+            "fetched once per frame, to 1 MiB at most (<code>reports/stored.py</code>).</p>"
             "<p>Baselines are shown for their cost: a network of 1-bit or 4-bit weights has to be trained as such, and "
             "its accuracy is not that of coats.</p>")),
         "source-size": ("Size", (

@@ -7,9 +7,9 @@ import pytest
 from arch.config import EngineConfig
 from compiler import CompileError, compile_network
 from reports.actions import LayerRecord
-from reports.baseline import BITS, LARGEST_BUFFER, int8_bytes, stored_network, stored_program, stored_records
+from reports.baseline import int8_bytes, stored_network, stored_program, stored_records
 from reports.records import program_record, program_records
-from sim.network import BYTES
+from reports.stored import BITS, LARGEST_BUFFER
 from tests.random_networks import random_network
 
 TINY = EngineConfig.preset("tiny")
@@ -49,7 +49,7 @@ def test_weights_are_fetched_once():
     half = dataclasses.replace(program.config, mask_bytes=program.config.mask_bytes // 2)
     less = compile_network(stored_network(network, 8), half)
     assert less.predicted["mask_bytes"] > program.predicted["mask_bytes"]
-    assert int8_bytes(network, config) == {name: program.predicted[name] for name in BYTES}
+    assert int8_bytes(network, config) == program.predicted
 
 
 def test_a_buffer_in_which_weights_cannot_stay_grows():

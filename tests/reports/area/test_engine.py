@@ -12,7 +12,7 @@ from reports.area.cost import measured
 from reports.area.memories import memories
 from reports.area.model import TERMS, area_model
 from reports.area.synthesis import FPGAS
-from reports.engines import coat_engine, int8_engine
+from reports.engines import coat_engine, stored_engine
 
 TARGETS = points.targets()
 
@@ -89,7 +89,7 @@ def test_a_column_without_a_point_lies_between_those_with_one(target):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_breakdown_adds_up(target):
-    for config in (*PRESETS.values(), int8_engine(PRESETS["base"])):
+    for config in (*PRESETS.values(), stored_engine(PRESETS["base"], 8)):
         for weight_path in (True, False):
             report = area(config, target, weight_path=weight_path)
             assert sum(report.breakdown.values()) == pytest.approx(report.total)
@@ -114,7 +114,8 @@ def test_engines_hold_their_coats():
     assert [coat_engine(config, coats).weight_limit for coats in (1, 2, 7)] == [1, 7, 7]
     with pytest.raises(ValueError, match=r"coats must be in 1\.\.7, not 8"):
         coat_engine(config, 8)
-    assert int8_engine(config).macs_per_cycle == config.macs_per_cycle and int8_engine(config).weight_limit == 127
+    int8 = stored_engine(config, 8)
+    assert int8.macs_per_cycle == config.macs_per_cycle and int8.weight_limit == 127
 
 
 _GROWING = ("columns", "lanes", "activation_bytes", "activation_banks", "mask_bytes", "partial_sums", "refill_words",
