@@ -23,5 +23,8 @@ COUNTERS = {
 }
 """What each counter counts."""
 
+STREAMS = ("program", "mask", "parameter", "load", "store")
+"""What crosses the memory interface. Each has its counter of bytes, ``<stream>_bytes``; only the last one writes."""
+
 COUNTER_BITS = 48
 """Width of a counter."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from arch import descriptor
 from arch.config import EngineConfig
+from arch.counters import STREAMS
 from compiler.checks import check_length, check_shapes
 from compiler.expected import Coats, Stored, code_of, expected_mask, packed_bits, shannon_bits, table
 from compiler.geometry import Geometry, geometries
@@ -21,9 +22,6 @@ from compiler.planning import plan
 from compiler.sizes import MaskSize, fetched_bytes
 from compiler.steps import LayerStep, LoadStep, StoreStep
 from golden.topology import Topology
-
-STREAMS = ("program", "mask", "parameter", "load", "store")
-"""What crosses the memory interface; bytes are by ``<stream>_bytes``."""
 
 
 @dataclass(frozen=True, kw_only=True)

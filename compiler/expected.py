@@ -16,6 +16,7 @@ from arch.config import ANS_BITS, MASK_WORD_BITS, MAX_COATS, EngineConfig
 from compiler.geometry import Geometry
 from compiler.sizes import MaskSize
 from golden import ans, codes
+from golden.densities import kept_count
 
 _TAIL_WORDS = 3
 """Words per lane, about, that are followed step by step."""
@@ -76,7 +77,7 @@ class _Lengths:
 
 def histogram(weights: Coats, count: int) -> tuple[int, ...]:
     """How many of ``count`` weights have coat index 0, 1, .., N, by the "released" convention."""
-    kept = (count, *(math.ceil(density * (count - 1)) for density in weights.densities), 0)
+    kept = (count, *(kept_count(count, density) for density in weights.densities), 0)
     return tuple(more - less for more, less in zip(kept, kept[1:]))
 
 

@@ -12,9 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from arch.config import ANS_BITS, EngineConfig
-
-STREAMS = ("program", "mask", "parameter", "load", "store")
-"""What crosses the memory interface; bytes are under ``<stream>_bytes``."""
+from arch.counters import STREAMS
 
 
 class _Counts:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from arch.config import ANS_BITS, BIAS_BITS, MASK_WORD_BITS, MULTIPLIER_BITS, EngineConfig
+from arch.counters import STREAMS
 from arch.latency import REQUANTISE
-from reports.actions import STREAMS, Actions
+from reports.actions import Actions
 from reports.costs import CostSet, cost_set, cost_sets
 
 DRAM_PJ_PER_BIT = (4., 8., 20.)

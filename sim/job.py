@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from arch.config import EngineConfig
-from arch.counters import COUNTERS
+from arch.counters import COUNTERS, STREAMS
 from arch.depths import PAGE_BYTES
 from sim.harness import trace_bytes
 from sim.memory import NO_FAULTS, Faults, MemoryTiming
@@ -25,9 +25,6 @@ FAULTS = {
     4: "asked for a burst that its program does not make then, at address {address:#x}",
 }
 """What each fault code of memory.sv says of the engine."""
-
-STREAMS = ("program", "mask", "parameter", "load", "store")
-"""What crosses the memory interface; job.cpp knows that the last one writes. Bytes are under ``<stream>_bytes``."""
 
 _HEADER = ("reason", "cycles", "fault", "fault_address", "error", "error_position", "error_segment", "samples",
            "operations_done", "read_bytes", "write_bytes", "stray", "first_stray")

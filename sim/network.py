@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from arch.config import EngineConfig
+from arch.counters import STREAMS
 from compiler.lower import compile_network
 from compiler.program import Program
 from compiler.timing import Prediction
@@ -22,7 +23,6 @@ from golden.recode import recode
 from sim.backend import Progress, SimulationResult
 from sim.check import Mismatch, compare
 from sim.cocotb_backend import CocotbBackend
-from sim.job import STREAMS
 from sim.memory import IDEAL, MemoryTiming
 from sim.native import NativeBackend
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from matplotlib.figure import Figure
 
 from reports.compare.rows import CHIP, Comparison, Row
-from reports.compare.units import STREAMS, area_unit, byte_unit, energy_of, middle_price, set_names, span
+from reports.compare.units import STREAM_NAMES, area_unit, byte_unit, energy_of, middle_price, set_names, span
 from reports.plots import COLOURS, INK
 
 WIDTH = 5.4
@@ -69,7 +69,8 @@ def traffic(comparison: Comparison) -> Figure:
     """Bytes of a frame by stream, with the floor."""
     figure, (axes,) = new_axes()
     unit, size = byte_unit(max(row.dram_bytes for row in comparison.rows))
-    _stack(axes, comparison.rows, {name: lambda row, key=key: row.bytes[key] / size for name, key in STREAMS.items()})
+    _stack(axes, comparison.rows,
+           {name: lambda row, key=key: row.bytes[key] / size for name, key in STREAM_NAMES.items()})
     for index, row in enumerate(comparison.rows):
         axes.plot([index - .45, index + .45], [row.floor_bytes / size] * 2, color=INK, linewidth=1.6,
                   label="floor" if not index else None)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reports.compare.rows import Comparison, Row
-from reports.compare.units import (STREAMS, area_unit, byte_unit, energy_of, middle_price, number, range_text,
+from reports.compare.units import (STREAM_NAMES, area_unit, byte_unit, energy_of, middle_price, number, range_text,
                                    set_names, span)
 from reports.energy import COMPONENTS, Energy
 
@@ -79,7 +79,7 @@ def traffic(comparison: Comparison) -> list[Column]:
     unit = f"{unit} per frame"
     source = "source-traffic"
     streams = [Column(name, unit, source, lambda row, key=key: f"{row.bytes[key] / size:.3f}")
-               for name, key in STREAMS.items()]
+               for name, key in STREAM_NAMES.items()]
     return [*streams,
             Column("total", unit, source, lambda row: f"{row.dram_bytes / size:.3f}"),
             Column("floor", unit, source, lambda row: f"{row.floor_bytes / size:.3f}"),

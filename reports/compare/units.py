@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reports.compare.rows import Comparison, Row
 from reports.energy import Energy
 
-STREAMS = {"masks or weights": "mask_bytes", "parameters": "parameter_bytes", "activations in": "load_bytes",
+STREAM_NAMES = {"masks or weights": "mask_bytes", "parameters": "parameter_bytes", "activations in": "load_bytes",
            "activations out": "store_bytes", "program": "program_bytes"}
 """Streams by the names that pages give them."""
 

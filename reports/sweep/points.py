@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from arch.config import MAX_COATS, PRESETS, EngineConfig
+from arch.counters import STREAMS
 from compiler import CompileError
-from compiler.estimate import STREAMS
 from golden import codes
 from golden.networks import NETWORKS, network_topology
 from reports.area import area, points as area_points

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arch.config import EngineConfig
+from arch.counters import STREAMS
 from compiler import CompileError, compile_network
-from compiler.estimate import STREAMS, estimate, traffic
+from compiler.estimate import estimate, traffic
 from compiler.expected import Coats, Stored
 from compiler.masks import mask_streams
 from compiler.sizes import MaskSize
@@ -137,7 +138,7 @@ def drawn(seed):
     return random_topology(np.random.default_rng(seed), 3 + seed % 8, 32, 20, 4 << 10)
 
 
-WEIGHTS = st.sampled_from([UNIFORM, Coats((.3,), "unary"), Coats((.7, .5, .3, .1)), Stored(8)])
+WEIGHTS = st.sampled_from([UNIFORM, Coats((.3,), "unary"), Coats((.7, .5, .3, .1)), Stored(8), Stored(4), Stored(1)])
 CASES = st.one_of(
     st.tuples(st.builds(drawn, st.integers(0, 10 ** 6)), st.builds(
         functools.partial(EngineConfig.preset, "tiny"), activation_bytes=st.sampled_from([1 << 10, 2 << 10, 4 << 10]),
@@ -148,17 +149,33 @@ CASES = st.one_of(
         mask_bytes=st.sampled_from([2 << 10, 8 << 10]), parameter_channels=st.sampled_from([256, 512]))))
 
 
-@pytest.mark.parametrize("buffer", ["activation_bytes", "mask_bytes", "parameter_channels"])
+BUFFERS = ("activation_bytes", "mask_bytes", "parameter_channels", "partial_sums", "weight_slots")
+
+
+@pytest.mark.parametrize("buffer", BUFFERS)
 @settings(max_examples=25, deadline=None, derandomize=True)
-@given(case=CASES, weights=WEIGHTS)
-def test_doubling_a_buffer_never_raises_traffic(buffer, case, weights):
+@given(case=CASES, weights=WEIGHTS, batch=st.integers(1, 2))
+def test_doubling_a_buffer_never_raises_traffic(buffer, case, weights, batch):
     topology, config = case
     try:
-        before = estimate(topology, config, weights)
+        before = estimate(topology, config, weights, batch=batch)
     except CompileError:
         return
-    after = estimate(topology, dataclasses.replace(config, **{buffer: 2 * getattr(config, buffer)}), weights)
-    assert after.dram_bytes <= before.dram_bytes
+    larger = dataclasses.replace(config, **{buffer: 2 * getattr(config, buffer)})
+    assert estimate(topology, larger, weights, batch=batch).dram_bytes <= before.dram_bytes
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("weights", (UNIFORM, Stored(8)))
+@pytest.mark.parametrize("name", ("resnet18", "resnet50"))
+@pytest.mark.parametrize("buffer", BUFFERS)
+def test_doubling_a_buffer_never_raises_traffic_of_large_networks(buffer, name, weights):
+    topology, config = networks.network_topology(name), EngineConfig.preset("edge")
+    moved = []
+    for _ in range(4):
+        moved.append(estimate(topology, config, weights).dram_bytes)
+        config = dataclasses.replace(config, **{buffer: 2 * getattr(config, buffer)})
+    assert moved == sorted(moved, reverse=True)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

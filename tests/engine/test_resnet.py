@@ -8,7 +8,10 @@ import pytest
 
 from arch.config import EngineConfig
 from compiler import compile_network
+from compiler.estimate import estimate
+from compiler.expected import Coats
 from golden import untrained
+from golden.densities import schedule_densities
 from golden.networks import NETWORKS
 from golden.photograph import photographs
 from reports.baseline import int8_bytes
@@ -31,8 +34,8 @@ MASKS = {"base": 1.01, "hiddenite": 1.022}
 
 
 def run(network: str, preset: str, coats: int = 3, memory: str = "ideal") -> tuple[NetworkRun, float]:
-    """Simulates and checks: every tensor, every byte, every cycle; and how near it is to the traffic floor. Returns the
-    bytes over the floor as well."""
+    """Simulates and checks: every tensor, every byte, every cycle; that the estimate from shapes alone is near; and how
+    near it is to the traffic floor. Returns the bytes over the floor as well."""
     integers, config = untrained.network(network, coats=coats), EngineConfig.preset(preset)
     result = simulate_network(integers, photographs(integers.topology.input_shape, 1), config,
                               memory=memory_timing(memory, config))
@@ -41,6 +44,10 @@ def run(network: str, preset: str, coats: int = 3, memory: str = "ideal") -> tup
     assert result.bytes == result.planned_bytes
     assert result.cycles == result.predicted_cycles
     assert all(layer.cycles == layer.predicted_cycles for layer in result.layers)
+    shapes = estimate(integers.topology, config, Coats(schedule_densities("uniform", .3, coats), "best"))
+    assert shapes.dram_bytes == pytest.approx(sum(result.bytes.values()), rel=.002)
+    if memory == "ideal":
+        assert shapes.cycles == pytest.approx(result.cycles, rel=.008)
     # Strips of a pooled layer compute the rows that they share twice.
     assert result.macs <= result.counters["useful_macs"] < 1.002 * result.macs
     floor = traffic_floor(integers, config.activation_bytes)

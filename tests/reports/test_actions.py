@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 
 from arch.config import EngineConfig
+from arch.counters import STREAMS
 from compiler import compile_network
-from reports.actions import COUNTED, STREAMS, Actions, LayerRecord, actions, counted_record
+from reports.actions import COUNTED, Actions, LayerRecord, actions, counted_record
 from reports.records import program_record
 from tests.random_networks import random_network
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from arch.config import PRESETS, EngineConfig
+from arch.counters import STREAMS
 from compiler import compile_network
 from reports.actions import Actions, LayerRecord, actions
 from reports.baseline import BITS, stored_program, stored_records
 from reports.costs import CostSet, Measured, SramPoint, cost_set, cost_sets
-from reports.energy import (COMPONENTS, CONVENTIONS, DRAM_PJ_PER_BIT, STREAMS, default_sets, energies, prices)
+from reports.energy import (COMPONENTS, CONVENTIONS, DRAM_PJ_PER_BIT, default_sets, energies, prices)
 from reports.records import program_record, zero_fractions
 from tests.random_networks import random_network
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from arch.config import SEGMENT_BYTES, EngineConfig
+from arch.counters import STREAMS
 from arch.descriptor import BYTES, FIELDS, Code, Opcode, PoolMode, unpack
 from compiler import Program, compile_network
 from compiler.geometry import geometries
 from compiler.masks import mask_streams
-from reports.actions import COUNTED, STREAMS, LayerRecord, counted_record
+from reports.actions import COUNTED, LayerRecord, counted_record
 from reports.records import (operation_record, program_record, program_records, run_record, shape_record,
                              zero_fractions)
 from sim.native import NativeBackend
