@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from arch.config import EngineConfig
@@ -56,7 +57,7 @@ class Case:
             "weight_write_pj": price["mask buffer", "mask_buffer_writes"],
             "activation_read_pj": price["activation memory", "activation_reads"],
             "activation_write_pj": price["activation memory", "activation_writes"],
-            "layers": [_shape(geometry) for geometry in self.geometries],
+            "layers": [_shape(geometry, engine) for geometry in self.geometries],
         }
 
     def records(self) -> list[LayerRecord]:
@@ -66,20 +67,36 @@ class Case:
                 for geometry, layer in zip(self.geometries, self.costs.estimate.layers)]
 
     def ours(self) -> list[dict]:
-        """By layer, plain JSON values: cycles, bytes of DRAM by stream, pJ by component and stream."""
+        """By layer, plain JSON values: cycles, bytes of DRAM by stream, accesses by memory, pJ by component."""
         engine, rows = self.costs.engine, []
         for geometry, layer, record in zip(self.geometries, self.costs.estimate.layers, self.records()):
-            energy, = energies(actions(record, engine), engine, sets=(COST_SET,),
-                               dram_pj_per_bit=(DRAM_PJ_PER_BIT,)).energies
+            done = actions(record, engine)
+            energy, = energies(done, engine, sets=(COST_SET,), dram_pj_per_bit=(DRAM_PJ_PER_BIT,)).energies
             parts = {**energy.components, "dram": energy.dram_pj}
             rows.append({"name": geometry.name, "macs": layer.macs, "cycles": layer.cycles, "bytes": layer.bytes,
+                         "accesses": {
+                             "partial sums": {"read": done.sum_reads + done.sum_drains, "write": done.sum_writes},
+                             "mask buffer": {"read": done.mask_buffer_reads, "write": done.mask_buffer_writes},
+                             "activation memory": {"read": done.activation_reads, "write": done.activation_writes}},
                          "pj": {name: round(pj, 1) for name, pj in parts.items()}})
         return rows
 
 
-def _shape(geometry: Geometry) -> dict:
-    layer = geometry.layer
+def _shape(geometry: Geometry, engine: EngineConfig) -> dict:
+    """A layer, and how the engine takes it: the largest pixel tile, in rows and columns, that divides the map and fits
+    the partial sums, and the channels and kernel columns that lanes take at once."""
+    layer, (height, width) = geometry.layer, geometry.map_shape[:2]
+    channels = min(layer.in_channels, engine.lanes)
+    tile = max(((rows, columns) for rows in range(1, height + 1) if height % rows == 0
+                for columns in range(1, width + 1) if width % columns == 0
+                if rows * columns <= engine.partial_sums), key=math.prod)
     return {"name": geometry.name, "in_channels": layer.in_channels, "out_channels": layer.out_channels,
             "kernel": layer.kernel, "stride": layer.stride, "padding": layer.padding,
-            "input": list(geometry.input_shape[:2]), "map": list(geometry.map_shape[:2]),
+            "input": list(geometry.input_shape[:2]), "map": [height, width], "tile": list(tile),
+            "lane_channels": channels, "lane_taps": _parts(layer.kernel, _parts(layer.kernel * channels, engine.lanes)),
             "output_bits": 32 if layer.wide else 8, "image": layer.input == IMAGE}
+
+
+def _parts(size: int, part: int) -> int:
+    """How many parts of size ``part`` hold ``size``."""
+    return -(-size // part)

@@ -11,7 +11,7 @@ from reports.crosscheck.problem import Case
 
 FOLDER = Path(__file__).parent / "records"
 
-TOOLS = ("zigzag", "scalesim")
+TOOLS = ("zigzag", "scalesim", "accelforge")
 """Programs that others wrote; each has a script ``run_<tool>.py`` beside this file."""
 
 

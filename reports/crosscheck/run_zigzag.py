@@ -10,7 +10,6 @@ import contextlib
 import importlib.metadata
 import json
 import logging
-import math
 import sys
 import tempfile
 from pathlib import Path
@@ -90,25 +89,15 @@ def workload(layer: dict) -> list[dict]:
     }]
 
 
-def _tile(problem: dict, layer: dict) -> tuple[int, int]:
-    """Rows and columns of the largest pixel tile that divides the map and fits the partial sums."""
-    height, width = layer["map"]
-    return max(((rows, columns) for rows in range(1, height + 1) if height % rows == 0
-                for columns in range(1, width + 1) if width % columns == 0
-                if rows * columns <= problem["partial_sums"]), key=math.prod)
-
-
 def mapping(problem: dict, layer: dict, order: str) -> list[dict]:
     """Lanes take a run of the input row (channels, then kernel columns). ``order`` "engine": pixels of a tile
     innermost, then the kernel's chunks, pixel tiles, column tiles; "search": whatever costs the fewest cycles."""
-    lanes, kernel = problem["lanes"], layer["kernel"]
-    channels = min(layer["in_channels"], lanes)
-    taps = max(taps for taps in range(1, kernel + 1) if kernel % taps == 0 and (taps == 1 or taps * channels <= lanes))
+    kernel, channels, taps = layer["kernel"], layer["lane_channels"], layer["lane_taps"]
     found = {"name": "default", "spatial_mapping": {
         "D1": [f"K, {problem['columns']}"], "D2": [f"C, {channels}", *([f"FX, {taps}"] if taps > 1 else [])]}}
     if order == "engine":
-        rows, columns = _tile(problem, layer)
-        loops = [("OX", columns), ("OY", rows), ("FX", kernel // taps), ("C", -(-layer["in_channels"] // channels)),
+        rows, columns = layer["tile"]
+        loops = [("OX", columns), ("OY", rows), ("FX", -(-kernel // taps)), ("C", -(-layer["in_channels"] // channels)),
                  ("FY", kernel), ("OX", layer["map"][1] // columns), ("OY", layer["map"][0] // rows),
                  ("K", -(-layer["out_channels"] // problem["columns"]))]
         found["temporal_ordering"] = [[name, size] for name, size in loops if size > 1]

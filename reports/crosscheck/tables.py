@@ -8,6 +8,12 @@ SHARED = {"array": "array", "partial sums": "partial sums", "weight slots": "wei
           "mask buffer": "weight buffer", "activation memory": "activation memory"}
 """Parts that both sides have: our component and the tools' name."""
 
+MEMORIES = {"activation memory": "activation memory", "mask buffer": "weight buffer", "partial sums": "partial sums"}
+"""Memories whose accesses are compared: our component and AccelForge's name."""
+
+STREAMS = ("mask_bytes", "load_bytes", "store_bytes")
+"""Streams of DRAM that the tools have as well."""
+
 ORDERS = {"engine": "in the engine's order", "search": "in an order of its own"}
 
 
@@ -67,7 +73,7 @@ def zigzag_energy(record: dict) -> str:
                   for name, values in (*rows, ("all", sums))))
 
 
-def zigzag_parts(record: dict) -> str:
+def _parts(record: dict, tool: str) -> str:
     """µJ of the whole network by part."""
     rows = []
     for name, part in (*SHARED.items(), ("dram", "dram")):
@@ -75,8 +81,18 @@ def zigzag_parts(record: dict) -> str:
                         *(_total(record["theirs"], order, "pj", part) for order in ORDERS))
         rows.append((part if part != "dram" else "DRAM", _micro(ours), _micro(found[0]), _over(ours, found[0]),
                      _micro(found[1])))
-    return table(("part", "ours, µJ", f"ZigZag {ORDERS['engine']}, µJ", "ours over it",
-                  f"ZigZag {ORDERS['search']}, µJ"), rows)
+    return table(("part", "ours, µJ", f"{tool} {ORDERS['engine']}, µJ", "ours over it",
+                  f"{tool} {ORDERS['search']}, µJ"), rows)
+
+
+def zigzag_parts(record: dict) -> str:
+    """As :func:`_parts`."""
+    return _parts(record, "ZigZag")
+
+
+def accelforge_parts(record: dict) -> str:
+    """As :func:`_parts`."""
+    return _parts(record, "AccelForge")
 
 
 def scalesim_layers(record: dict) -> str:
@@ -91,6 +107,24 @@ def scalesim_layers(record: dict) -> str:
                   for name, macs, *found in rows))
 
 
+def accelforge_layers(record: dict) -> str:
+    """Cycles, bytes of DRAM, accesses of memories and energy by layer, the engine's order of loops."""
+    rows = []
+    for ours, theirs in zip(record["ours"], record["theirs"]):
+        found = theirs["engine"]
+        accesses = [sum(side[part].values()) for pair in MEMORIES.items()
+                    for side, part in zip((ours["accesses"], found["accesses"]), pair)]
+        rows.append((ours["name"], ours["cycles"], found["cycles"], sum(ours["bytes"][name] for name in STREAMS),
+                     sum(found["bytes"].values()), *accesses, sum(ours["pj"][name] for name in SHARED),
+                     sum(found["pj"][name] for name in SHARED.values())))
+    rows.append(("all", *(sum(column) for column in zip(*(row[1:] for row in rows)))))
+    accessed = (cell for name in MEMORIES.values() for cell in (f"{name}, thousand accesses: ours", "AccelForge"))
+    return table(("layer", "cycles: ours", "AccelForge", "ours over it", "DRAM bytes: ours", "AccelForge", *accessed,
+                  "shared parts: ours, µJ", "AccelForge, µJ", "ours over it"),
+                 ((name, *found[:2], _over(*found[:2]), *found[2:4], *(f"{count / 1e3:,.1f}" for count in found[4:10]),
+                   *map(_micro, found[10:]), _over(*found[10:])) for name, *found in rows))
+
+
 def nvdla_rows(record: dict) -> str:
     """Frames per second and utilisation by array."""
     return table(("multipliers", "NVDLA: frames/s", "of peak", "our array", "frames/s, ideal memory", "of peak",
@@ -101,5 +135,5 @@ def nvdla_rows(record: dict) -> str:
 
 
 TABLES = {"zigzag": (zigzag_layers, zigzag_energy, zigzag_parts), "scalesim": (scalesim_layers,),
-          "nvdla": (nvdla_rows,)}
+          "accelforge": (accelforge_layers, accelforge_parts), "nvdla": (nvdla_rows,)}
 """What is shown of each tool's record."""
