@@ -19,6 +19,9 @@ MULTIPLIER_BITS = 18
 BIAS_BITS = 48
 """Width of the requantiser's bias and sum."""
 
+LANES = ("multiplier", "planes")
+"""How a lane multiplies (docs/lane.md)."""
+
 MAX_COATS = 7
 """Largest number of coats: the scale table has MAX_COATS + 1 entries."""
 
@@ -83,6 +86,8 @@ class EngineConfig:
     watchdog_cycles: int = 1 << 16
     #: Whether the post-processor's writes are brought out for layer checks. Changes no cycle.
     trace: bool = True
+    #: How a lane multiplies: "multiplier", or "planes", smaller on FPGAs.
+    lane: str = "multiplier"
 
     def __post_init__(self):
         def require(condition: bool, field: str, expected: str):
@@ -94,6 +99,7 @@ class EngineConfig:
                       "refill_words"):
             require(_power_of_two(getattr(self, field)), field, "a power of two")
         require(self.weight_bits in (2, 4, 8), "weight_bits", "2, 4 or 8")
+        require(self.lane in LANES, "lane", f"one of {', '.join(LANES)}")
         require(16 <= self.accumulator_bits <= 32, "accumulator_bits", "in 16..32")
         require(4 <= self.lanes <= STREAM_BLOCK, "lanes", f"in 4..{STREAM_BLOCK}")
         require(2 <= self.columns, "columns", "at least 2")
@@ -142,14 +148,22 @@ class EngineConfig:
         return (self.activation_bytes - 1).bit_length()
 
     @property
+    def planes(self) -> int:
+        """Bits of a weight's magnitude, or of an 8-bit weight in two's complement."""
+        return self.weight_bits if self.weight_bits == 8 else self.weight_bits - 1
+
+    @property
     def weight_limit(self) -> int:
         """Largest magnitude of a table entry or stored weight: 1, 7 or 127 (8 bits also hold -128)."""
         return (1 << (self.weight_bits - 1)) - 1
 
     @property
     def hash(self) -> int:
-        """32 bits over every parameter but the name: a program runs only where it was compiled for."""
+        """32 bits over every parameter but the name and the trace: a program runs only where it was compiled for."""
         fields = {key: value for key, value in dataclasses.asdict(self).items() if key not in ("name", "trace")}
+        # Older than the choice of lanes.
+        if self.lane == LANES[0]:
+            del fields["lane"]
         digest = hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode())
         return int.from_bytes(digest.digest()[:4], "little")
 

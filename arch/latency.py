@@ -4,6 +4,8 @@ Each is enforced by the test of the block that promises it, or by tests/engine/t
 have to equal counted ones.
 """
 
+from arch.config import EngineConfig
+
 ACTIVATION_READ = 2
 """From an accepted activation-memory request to its data."""
 
@@ -34,10 +36,18 @@ DONE = 2
 first cycle in which it counts as done."""
 
 
-def array_depth(lanes: int) -> int:
-    """From a beat of the array to the first cycle in which a drain request may address its sum: a register every two
-    levels of the adder tree, the product and the sum."""
-    return (lanes.bit_length() - 1 + 1) // 2 + 2
+def tree_stages(config: EngineConfig) -> int:
+    """Registers in a column's adder tree, one every two levels. The trees of bit planes are joined by more levels."""
+    levels = config.lanes.bit_length() - 1
+    if config.lane == "planes":
+        levels += (config.planes - 1).bit_length()
+    return (levels + 1) // 2
+
+
+def array_depth(config: EngineConfig) -> int:
+    """From a beat of the array to the first cycle in which a drain request may address its sum: the adder tree, the
+    product and the sum."""
+    return tree_stages(config) + 2
 
 
 REQUANTISE = 5

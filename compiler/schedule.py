@@ -97,7 +97,7 @@ def _repeat(count: int, step: Callable[[_Moment], _Moment], moment: _Moment) -> 
 def run_layer(timeline: Timeline, geometry: Geometry, mask: MaskSize, tiling: Tiling,
               config: EngineConfig, ready: int) -> Timeline:
     """The timeline behind one layer or strip. ``ready`` is when what it waits for is done."""
-    summed = latency.ACTIVATION_READ + latency.array_depth(config.lanes) + latency.POST_TILE - 1
+    summed = latency.ACTIVATION_READ + latency.array_depth(config) + latency.POST_TILE - 1
     passes = geometry.layer.kernel * geometry.run_chunks(config)
     # The builder can be as many passes ahead as there are slots.
     ahead, slots = min(config.weight_slots, passes), config.weight_slots - 1

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from arch.config import EngineConfig
 from hw.column import Column
+from hw.planes import encode_planes
 from hw.weights import weight_write
 
 __all__ = ["Array", "array_depth", "beat_layout"]
@@ -99,12 +100,17 @@ class Array(wiring.Component):
             store_valid.eq(Cat(adding.valid & (adding.half == half) for half in range(2))),
         ]
         m.d.sync += drain_half.eq(self.drain_half)
+        rows = [row.as_value() for row in self.write.rows]
+        if config.lane == "planes":
+            encoded = [encode_planes(config, row) for row in self.write.rows]
+            rows = [Signal(len(row), name=f"planes_{index}") for index, row in enumerate(encoded)]
+            m.d.comb += [signal.eq(row) for signal, row in zip(rows, encoded)]
         for index in range(config.columns):
             group, row = divmod(index, config.build_columns)
             m.d.comb += self.sums[index].eq(self._column(m, index, {
                 "row_valid": self.write.valid & (self.write.group == group),
                 "row_slot": self.write.slot,
-                "row": Value.cast(self.write.rows[row]),
+                "row": rows[row],
                 "activations": Value.cast(self.beat.activations),
                 "slot": self.beat.slot,
                 "read_addresses": read_addresses,

@@ -5,8 +5,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from arch import latency
 from arch.config import EngineConfig
-from hw.weights import weight_row
+from hw.planes import SIGN_GROUP, add_with_carry, plane_dot
+from hw.weights import slot_row
 
 __all__ = ["Column"]
 
@@ -14,11 +16,12 @@ __all__ = ["Column"]
 class Column(wiring.Component):
     """Multiplies ``lanes`` activations by the weights of a slot and adds the dot product to a partial sum.
 
-    Operation: weights of 2 or 4 bits are sign and magnitude. A negative product is one's-complemented, and the slot's
-    count of negative weights, added once in the tree, makes up for the missing ones: no multiplier wider than the
-    magnitude and no carry chain per lane. Weights of 8 bits are two's complement and multiplied as such. All control
-    comes from :class:`hw.array.Array`, already delayed to the cycle it is for. The halves of the partial sums are
-    separate memories, so that one is drained while the other accumulates.
+    Operation: with lanes that are multipliers, weights of 2 or 4 bits are sign and magnitude. A negative product is
+    one's-complemented, and the slot's count of negative weights, added once in the tree, makes up for the missing ones:
+    no multiplier wider than the magnitude and no carry chain per lane. Weights of 8 bits are two's complement and
+    multiplied as such. Lanes of planes add bits of weights instead (:func:`hw.planes.plane_dot`). All control comes
+    from :class:`hw.array.Array`, already delayed to the cycle it is for. The halves of the partial sums are separate
+    memories, so that one is drained while the other accumulates.
 
     Latency, in cycles after the activations (S = ``tree_stages``):
 
@@ -27,19 +30,25 @@ class Column(wiring.Component):
     * S + 1: dot product and old partial sum are added (``first``: the dot product alone) and written where
       ``store_valid`` and ``store_address`` say. The sum can be read from cycle S + 2.
 
+    Parameters
+    ----------
+    sign_group : int
+        Lanes of planes: how their signs are applied (:data:`hw.planes.SIGN_GROUP`).
+
     Members
     -------
     See the comments on the ports.
     """
 
-    def __init__(self, config: EngineConfig):
+    def __init__(self, config: EngineConfig, *, sign_group: int = SIGN_GROUP):
         self._config = config
+        self._sign_group = sign_group
         address = range(config.partial_sums)
         super().__init__({
             #: Write ``row`` into slot ``row_slot``.
             "row_valid": In(1),
             "row_slot": In(range(config.weight_slots)),
-            "row": In(weight_row(config)),
+            "row": In(slot_row(config)),
             #: One run of activations, and the slot to multiply it with.
             "activations": In(data.ArrayLayout(signed(8), config.lanes)),
             "slot": In(range(config.weight_slots)),
@@ -61,28 +70,16 @@ class Column(wiring.Component):
     @staticmethod
     def tree_stages(config: EngineConfig) -> int:
         """Registers in the adder tree."""
-        levels = config.lanes.bit_length() - 1
-        return (levels + 1) // 2
+        return latency.tree_stages(config)
 
-    def elaborate(self, platform):
-        m = Module()
+    def _multiplier_dot(self, m: Module, row: data.View) -> Value:
+        """Adds the multipliers and their adder tree; returns the dot product."""
         config = self._config
-
-        slots = Memory(shape=weight_row(config), depth=config.weight_slots, init=[])
-        m.submodules.slots = slots
-        row_write = slots.write_port()
-        row_read = slots.read_port(domain="comb")
-        m.d.comb += [
-            row_write.en.eq(self.row_valid),
-            row_write.addr.eq(self.row_slot),
-            row_write.data.eq(self.row),
-            row_read.addr.eq(self.slot),
-        ]
 
         # Cycle 0.
         products = []
         for lane in range(config.lanes):
-            activation, weight = self.activations[lane], row_read.data.weights[lane]
+            activation, weight = self.activations[lane], row.weights[lane]
             if config.weight_bits == 8:
                 value = activation * weight.as_signed()
             else:
@@ -102,8 +99,8 @@ class Column(wiring.Component):
             level += 1
             # The count joins where the operands are narrow and it has come through one register only.
             if level == 2 and config.weight_bits != 8:
-                negatives = Signal.like(row_read.data.negatives, reset_less=True)
-                m.d.sync += negatives.eq(row_read.data.negatives)
+                negatives = Signal.like(row.negatives, reset_less=True)
+                m.d.sync += negatives.eq(row.negatives)
                 values[0] = values[0] + negatives
             last = len(values) == 1
             registered = level % 2 == 0 or last
@@ -111,7 +108,28 @@ class Column(wiring.Component):
                     for index, value in enumerate(values)]
             for target, value in zip(sums, values):
                 m.d["sync" if registered else "comb"] += target.eq(value)
-        dot, = sums
+        return sums[0]
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+
+        slots = Memory(shape=slot_row(config), depth=config.weight_slots, init=[])
+        m.submodules.slots = slots
+        row_write = slots.write_port()
+        row_read = slots.read_port(domain="comb")
+        m.d.comb += [
+            row_write.en.eq(self.row_valid),
+            row_write.addr.eq(self.row_slot),
+            row_write.data.eq(self.row),
+            row_read.addr.eq(self.slot),
+        ]
+
+        if config.lane == "planes":
+            dot, carry = plane_dot(m, config, self.tree_stages(config), self.activations, row_read.data,
+                                   self._sign_group)
+        else:
+            dot, carry = self._multiplier_dot(m, row_read.data), None
 
         # Cycles S - 1 (address), S (memory output) and S + 1 (addition). A block memory is slow: its output goes
         # straight into a register.
@@ -132,8 +150,9 @@ class Column(wiring.Component):
             m.d.sync += partial.eq(read.data)
             stored.append(read.data)
             partials.append(partial)
+        old = Mux(self.first, 0, Mux(self.half, partials[1], partials[0]))
         m.d.comb += [
-            total.eq(dot + Mux(self.first, 0, Mux(self.half, partials[1], partials[0]))),
+            total.eq(dot + old if carry is None else add_with_carry(old, dot, carry)),
             self.sum.eq(Mux(self.drain_half, stored[1], stored[0])),
         ]
         return m

@@ -5,7 +5,7 @@ from amaranth.lib import data
 
 from arch.config import EngineConfig
 
-__all__ = ["weight_row", "weight_write"]
+__all__ = ["plane_row", "slot_row", "weight_row", "weight_write"]
 
 
 def weight_row(config: EngineConfig) -> data.StructLayout:
@@ -19,6 +19,21 @@ def weight_row(config: EngineConfig) -> data.StructLayout:
         "weights": data.ArrayLayout(config.weight_bits, config.lanes),
         "negatives": range(config.lanes + 1),
     })
+
+
+def plane_row(config: EngineConfig) -> data.StructLayout:
+    """A weight row as bit planes (:mod:`hw.planes`): bit p of ``zeros`` of a lane is set where bit p of its magnitude
+    is 0. ``flips`` are relative signs; for ``weight_bits`` 8 there are none, and magnitude means two's complement.
+    """
+    return data.StructLayout({
+        "zeros": data.ArrayLayout(config.planes, config.lanes),
+        **({} if config.weight_bits == 8 else {"flips": config.lanes}),
+    })
+
+
+def slot_row(config: EngineConfig) -> data.StructLayout:
+    """What a weight slot holds."""
+    return weight_row(config) if config.lane == "multiplier" else plane_row(config)
 
 
 def weight_write(config: EngineConfig) -> data.StructLayout:

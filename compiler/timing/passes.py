@@ -28,7 +28,7 @@ class PassSequencer:
         self._done = done
         self._weights = weights
         self._urgent = urgent
-        self._depth = latency.array_depth(config.lanes)
+        self._depth = latency.array_depth(config)
         #: By layer: the cycle of its layer_start.
         self.started = Events(kernel)
         #: By tile: the cycle in which the post-processor is told that its sums are complete.

@@ -25,7 +25,7 @@ from hw.threefry import RandomStream
 from reports.area.outline import outlined_verilog
 from reports.area.register_file import RegisterFile
 
-__all__ = ["BLOCKS", "Block", "Sample", "TOP", "block_verilog", "samples"]
+__all__ = ["BLOCKS", "Block", "Sample", "TOP", "block_verilog", "samples", "standalone_verilog"]
 
 TOP = "topcoat_block"
 """Name of a block's module."""
@@ -121,5 +121,10 @@ def block_verilog(sample: Sample) -> str:
     The same configuration always gives the same text; a change of another block gives the same text, too.
     """
     block = BLOCKS[sample.block]
-    component = block.component(*block.arguments(sample.config))
-    return _ZEROED_MEMORY.sub("", outlined_verilog(component, TOP, block.without))
+    return standalone_verilog(block.component(*block.arguments(sample.config)), block.without)
+
+
+def standalone_verilog(component: wiring.Component, without: tuple[type[wiring.Component], ...] = ()) -> str:
+    """Verilog of a component, module ``topcoat_block``, with outlines of the parts ``without``; memories start with
+    anything."""
+    return _ZEROED_MEMORY.sub("", outlined_verilog(component, TOP, without))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reports.area.synthesis import FPGAS, Point
 
-__all__ = ["Cost", "measured"]
+__all__ = ["Cost", "cost_of_cells", "measured"]
 
 LUT_CELLS = {
     "ecp5": {"LUT4": 1, "CCU2C": 2},
@@ -42,7 +42,12 @@ class Cost:
 
 def measured(point: Point, target: str) -> Cost:
     """The cost of a point of ``target``."""
+    return cost_of_cells(point.cells, point.area, target)
+
+
+def cost_of_cells(cells: dict[str, int], area: float, target: str) -> Cost:
+    """The cost of cells by type: those of an FPGA counted, else their area."""
     if target in FPGAS:
-        return Cost(luts=sum(LUT_CELLS[target].get(cell, 0) * count for cell, count in point.cells.items()),
-                    flip_flops=sum(point.cells.get(cell, 0) for cell in FLIP_FLOPS))
-    return Cost(um2=point.area)
+        return Cost(luts=sum(LUT_CELLS[target].get(cell, 0) * count for cell, count in cells.items()),
+                    flip_flops=sum(cells.get(cell, 0) for cell in FLIP_FLOPS))
+    return Cost(um2=area)

@@ -11,7 +11,7 @@ from hw.ans import ENTRIES, ans_entry
 from hw.decoder import decode_step
 from hw.parameters import parameter_row
 from hw.walker import row_place
-from hw.weights import weight_row
+from hw.weights import slot_row
 from reports.area import sram
 
 __all__ = ["MemoryCost", "Shape", "WEIGHT_PATH_MEMORIES", "asic_memory", "fpga_memory", "memories"]
@@ -69,7 +69,7 @@ def memories(config: EngineConfig) -> tuple[Shape, ...]:
         Shape(name="activation memory", count=2 * config.activation_banks,
               depth=config.bank_bytes // (2 * config.lanes), width=8 * config.lanes),
         Shape(name="partial sums", count=2 * config.columns, depth=config.partial_sums, width=config.accumulator_bits),
-        Shape(name="weight slots", count=config.columns, depth=config.weight_slots, width=weight_row(config).size,
+        Shape(name="weight slots", count=config.columns, depth=config.weight_slots, width=slot_row(config).size,
               registered=False),
         Shape(name="mask buffer", count=1, depth=config.mask_bytes // config.bus_bytes, width=config.bus_bits),
         Shape(name="parameters", count=1, depth=config.parameter_channels // config.requantiser_lanes,

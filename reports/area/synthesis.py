@@ -21,8 +21,8 @@ from reports.area.library import Library
 from reports.area.outline import OUTLINE
 from reports.area.sources import source_digest
 
-__all__ = ["CELLS", "FPGAS", "MemoryShape", "Point", "find_yosys", "sample_sources", "sample_verilog", "synthesise",
-           "yosys_version"]
+__all__ = ["CELLS", "FPGAS", "MemoryShape", "Point", "commands", "find_yosys", "run_yosys", "sample_sources",
+           "sample_verilog", "synthesise", "yosys_version"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,33 +128,45 @@ def _memory_shapes(text: str) -> tuple[MemoryShape, ...]:
                  for (depth, width, registered), count in sorted(shapes.items()))
 
 
-def _commands(sample: Sample, target: str, library: Library | None) -> str:
+def commands(target: str, library: Library | None, *, registers: bool = False) -> str:
+    """Yosys commands for module ``topcoat_block``; ``library`` is the one of a target that is no FPGA, ``registers``
+    turns memories into flip-flops there."""
     if library is None:
         return FPGAS[target].format(top=TOP)
-    return CELLS.format(top=TOP, memories="memory_map" if BLOCKS[sample.block].registers else _MEMORIES,
+    return CELLS.format(top=TOP, memories="memory_map" if registers else _MEMORIES,
                         liberty=" ".join(f"-liberty {name}" for name in library.texts()),
                         dont_use=" ".join(f"-dont_use {name}" for name in library.dont_use))
 
 
 def synthesise(sample: Sample, target: str, *, yosys: str, library: Library | None = None) -> Point:
     """Synthesise one block; ``library`` is the one of a target that is no FPGA. Raises RuntimeError if Yosys fails."""
-    with tempfile.TemporaryDirectory() as path:
-        folder = Path(path)
-        (folder / "block.v").write_text(block_verilog(sample))
-        (folder / "memories.txt").touch()
-        for name, text in library.texts().items() if library else ():
-            (folder / name).write_bytes(text)
-        result = subprocess.run([yosys, "-p", f"read_verilog block.v; {_commands(sample, target, library)}"],
-                                cwd=folder, capture_output=True, text=True)
-        if result.returncode:
-            lines = (result.stdout + result.stderr).splitlines()
-            last = ([line for line in lines if "ERROR" in line] or lines or ["no output"])[-1]
-            raise RuntimeError(f"Yosys failed on {sample} for {target}: {last}")
-        (module,) = json.loads((folder / "stat.json").read_text())["modules"].values()
-        memories = _memory_shapes((folder / "memories.txt").read_text())
+    try:
+        module, memories = run_yosys(block_verilog(sample), commands(
+            target, library, registers=BLOCKS[sample.block].registers), yosys, library)
+    except RuntimeError as error:
+        raise RuntimeError(f"Yosys failed on {sample} for {target}: {error}") from None
     cells = {cell: count for cell, count in module["num_cells_by_type"].items()
              if not cell.lstrip("\\").startswith(OUTLINE) and cell not in ("$mem_v2", "$scopeinfo")}
     if unmapped := [cell for cell in cells if cell.startswith("$")]:
         raise RuntimeError(f"Yosys left {', '.join(sorted(unmapped))} in {sample} for {target}")
     return Point(sample=sample, verilog=sample_verilog(sample), sources=sample_sources(sample), cells=cells,
                  area=module.get("area", 0.), sequential_area=module.get("sequential_area", 0.), memories=memories)
+
+
+def run_yosys(text: str, script: str, yosys: str,
+              library: Library | None = None) -> tuple[dict, tuple[MemoryShape, ...]]:
+    """``stat`` of a module after ``script``, and its memories. Raises RuntimeError if Yosys fails."""
+    with tempfile.TemporaryDirectory() as path:
+        folder = Path(path)
+        (folder / "block.v").write_text(text)
+        (folder / "memories.txt").touch()
+        for name, text in library.texts().items() if library else ():
+            (folder / name).write_bytes(text)
+        result = subprocess.run([yosys, "-p", f"read_verilog block.v; {script}"],
+                                cwd=folder, capture_output=True, text=True)
+        if result.returncode:
+            lines = (result.stdout + result.stderr).splitlines()
+            last = ([line for line in lines if "ERROR" in line] or lines or ["no output"])[-1]
+            raise RuntimeError(last)
+        (module,) = json.loads((folder / "stat.json").read_text())["modules"].values()
+        return module, _memory_shapes((folder / "memories.txt").read_text())

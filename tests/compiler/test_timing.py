@@ -167,7 +167,8 @@ def test_requests_against_lanes_one_by_one():
 def test_latencies_are_those_of_the_hardware():
     assert AnsTable.build_cycles == latency.ANS_TABLE
     for lanes in (4, 8, 16, 32, 64):
-        assert array_depth(EngineConfig.preset("tiny", lanes=lanes)) == latency.array_depth(lanes)
+        config = EngineConfig.preset("tiny", lanes=lanes)
+        assert array_depth(config) == latency.array_depth(config)
 
 
 @pytest.mark.parametrize("seed", range(4))

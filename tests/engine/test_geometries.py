@@ -27,6 +27,8 @@ CONFIGS = {
     "ternary": EngineConfig.preset("tiny", name="ternary", weight_bits=2, build_columns=2, refill_words=4),
     "int8": EngineConfig.preset("tiny", name="int8", weight_bits=8, accumulator_bits=32, bus_bits=32, rounds=20,
                                 requantiser_lanes=4, partial_sums=16),
+    # Longer adder trees.
+    "planes": EngineConfig.preset("tiny", name="planes", lane="planes"),
 }
 
 # Memories that networks do not fit: layers in strips, tensors in memory, masks kept or fetched again.

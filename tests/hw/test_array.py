@@ -8,12 +8,14 @@ from amaranth.back import verilog
 from amaranth.sim import Simulator
 
 from arch import latency
-from arch.config import EngineConfig
+from arch.config import LANES, EngineConfig
 from hw.array import Array
 from hw.column import Column
 
 CONFIGS = [dict(), dict(build_columns=2), dict(build_columns=4, weight_bits=2), dict(lanes=4, bus_bits=64),
-           dict(lanes=16, weight_bits=8, columns=2)]
+           dict(lanes=16, weight_bits=8, columns=2),
+           dict(lane="planes"), dict(lane="planes", build_columns=2, weight_bits=2),
+           dict(lane="planes", lanes=16, weight_bits=8, columns=2)]
 
 
 def written_rows(rng, config):
@@ -35,7 +37,9 @@ def test_tiles(overrides):
     rng = random.Random(str(overrides))
     config = EngineConfig.preset("tiny", **overrides)
     dut = Array(config)
-    weights = [[[0] * config.lanes for _ in range(config.columns)] for _ in range(config.weight_slots)]
+    # What slots hold that are all zeros.
+    start = 0 if config.lane == "multiplier" else -1 if config.weight_bits == 8 else config.weight_limit
+    weights = [[[start] * config.lanes for _ in range(config.columns)] for _ in range(config.weight_slots)]
     drains, writes = {}, 0
     cycles = 700
 
@@ -94,9 +98,10 @@ def test_tiles(overrides):
     simulator.run()
 
 
-def test_depth_is_tight():
+@pytest.mark.parametrize("lane", LANES)
+def test_depth_is_tight(lane):
     """One cycle before ``depth`` a drain request still sees the old sum."""
-    dut = Array(EngineConfig.preset("tiny"))
+    dut = Array(EngineConfig.preset("tiny", lane=lane))
     seen = []
 
     async def drive(ctx):
@@ -116,9 +121,10 @@ def test_depth_is_tight():
     assert seen == [0] * dut.depth + [24, 24]
 
 
+@pytest.mark.parametrize("lane", LANES)
 @pytest.mark.parametrize("preset", ["tiny", "edge"])
-def test_column_instances_match_the_emitted_column(preset):
-    config = EngineConfig.preset(preset)
+def test_column_instances_match_the_emitted_column(preset, lane):
+    config = EngineConfig.preset(preset, lane=lane)
     column = verilog.convert(Column(config), name="topcoat_column", emit_src=False, strip_internal_attrs=True)
     array = verilog.convert(Array(config, emit=True), name="topcoat_array", emit_src=False, strip_internal_attrs=True)
     ports = set(re.search(r"module topcoat_column\(([^)]*)\)", column)[1].split(", "))

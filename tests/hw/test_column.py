@@ -6,13 +6,31 @@ import pytest
 from amaranth.sim import Simulator
 
 from arch import latency
-from arch.config import EngineConfig
+from arch.config import LANES, EngineConfig
 from hw.column import Column
-from hw.weights import weight_row
+from hw.planes import SIGN_GROUP
+from hw.weights import plane_row, weight_row
+
+
+def plane_row_value(weights, config):
+    """A weight row as bit planes: inverted magnitudes, and signs relative to that of another lane."""
+    bits = config.weight_bits
+    if bits == 8:
+        return plane_row(config).const({"zeros": [~weight % 256 for weight in weights]}).as_value().value
+    flips = weights[0] < 0
+    for lane in range(1, config.lanes):
+        first = lane - lane % SIGN_GROUP
+        # The first lane of a group: the tree adds its lanes to as many on the left, or more.
+        other = first if first != lane else lane - (lane & -lane)
+        flips |= ((weights[lane] < 0) != (weights[other] < 0)) << lane
+    zeros = [~abs(weight) % (1 << bits - 1) for weight in weights]
+    return plane_row(config).const({"zeros": zeros, "flips": flips}).as_value().value
 
 
 def row_value(weights, config):
-    """A weight row as one integer: sign and magnitude and the count of signs, or two's complement."""
+    """A weight row as one integer: sign and magnitude and the count of signs, or two's complement; or as planes."""
+    if config.lane == "planes":
+        return plane_row_value(weights, config)
     bits = config.weight_bits
     codes = [weight % (1 << bits) if bits == 8 else abs(weight) | (weight < 0) << bits - 1 for weight in weights]
     negatives = 0 if bits == 8 else sum(weight < 0 for weight in weights)
@@ -57,10 +75,11 @@ def run_beats(config, beats, rows):
 
 @pytest.mark.parametrize("weight_bits", [2, 4, 8])
 @pytest.mark.parametrize("lanes", [4, 8, 16, 32])
-def test_dot_products(weight_bits, lanes):
+@pytest.mark.parametrize("lane", LANES)
+def test_dot_products(lane, lanes, weight_bits):
     """The extremes of every width, and random ones, each in a partial sum of its own."""
     rng = random.Random(lanes + weight_bits)
-    config = EngineConfig.preset("tiny", lanes=lanes, weight_bits=weight_bits, bus_bits=32)
+    config = EngineConfig.preset("tiny", lane=lane, lanes=lanes, weight_bits=weight_bits, bus_bits=32)
     limit = config.weight_limit
     lowest = -128 if weight_bits == 8 else -limit
     runs = [([a] * lanes, [w] * lanes) for a in (-128, 127, 0, -1) for w in (lowest, limit, 0, -1)]
@@ -75,10 +94,11 @@ def test_dot_products(weight_bits, lanes):
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16, 64])
-def test_accumulation(lanes):
+@pytest.mark.parametrize("lane", LANES)
+def test_accumulation(lane, lanes):
     """Sums of the same address as close together as promised; the halves do not see each other."""
     rng = random.Random(lanes)
-    config = EngineConfig.preset("tiny", lanes=lanes, bus_bits=32, activation_bytes=32 << 10)
+    config = EngineConfig.preset("tiny", lane=lane, lanes=lanes, bus_bits=32, activation_bytes=32 << 10)
     weights = [[rng.randint(-7, 7) for _ in range(lanes)] for _ in range(config.weight_slots)]
     rows = list(enumerate_rows(weights))
     expected = [[0] * config.partial_sums for _ in range(2)]
