@@ -47,6 +47,8 @@ class Block:
     without: tuple[type[wiring.Component], ...] = ()
     #: For standard cells alone: its memories become flip-flops.
     registers: bool = False
+    #: For FPGAs alone.
+    fpga: bool = False
 
 
 def _of(*overrides: dict, presets: Sequence[str] = ()):
@@ -58,11 +60,13 @@ _PRESETS = ("tiny", "edge", "base")
 _LARGE = (*_PRESETS, "hiddenite")
 _STORED = {"weight_bits": 8, "accumulator_bits": 32}
 
+# Every width of weights, nearly every number of lanes, and the width of a sum at one of them.
+_COLUMNS = (*({"lanes": lanes, **width} for width in ({"weight_bits": 2}, {}, _STORED) for lanes in (8, 16, 32)),
+            {"lanes": 64, "weight_bits": 2}, {"lanes": 64}, {"accumulator_bits": 32})
+
 BLOCKS = {
-    # Every width of weights, nearly every number of lanes, and the width of a sum at one of them.
-    "column": Block(Column, _of(
-        *({"lanes": lanes, **width} for width in ({"weight_bits": 2}, {}, _STORED) for lanes in (8, 16, 32)),
-        {"lanes": 64, "weight_bits": 2}, {"lanes": 64}, {"accumulator_bits": 32})),
+    "column": Block(Column, _of(*_COLUMNS)),
+    "plane_column": Block(Column, _of(*({"lane": "planes", **column} for column in _COLUMNS)), fpga=True),
     "generator": Block(RandomStream, _of({"rounds": 20}, presets=("edge",)), lambda config: (config.rounds,)),
     "decoder_lane": Block(DecoderLane, _of(_STORED, presets=("edge",))),
     "ans_table": Block(AnsTable, _of(presets=("edge",)), lambda config: ()),
@@ -97,7 +101,7 @@ class Sample:
     block: str
     preset: str
     #: Parameters of the preset that are replaced: names and values.
-    overrides: tuple[tuple[str, int], ...]
+    overrides: tuple[tuple[str, int | str], ...]
 
     @property
     def config(self) -> EngineConfig:
@@ -109,9 +113,9 @@ class Sample:
 
 
 def samples(*, registers: bool) -> list[Sample]:
-    """What is synthesised for a target, with or without the blocks for standard cells alone."""
+    """What is synthesised for a target: with ``registers`` the blocks for standard cells, else those for FPGAs."""
     return [Sample(name, preset, tuple(overrides.items())) for name, block in BLOCKS.items()
-            if registers or not block.registers for preset, overrides in block.configurations]
+            if not (block.fpga if registers else block.registers) for preset, overrides in block.configurations]
 
 
 @functools.cache

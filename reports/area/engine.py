@@ -124,8 +124,11 @@ def area(config: EngineConfig, target: str, *, weight_path: bool = True) -> Area
     """Area of an engine on ``target``, from cached points: no synthesis runs.
 
     ``weight_path=False`` leaves out random stream, coat decoder and weight builder with their memories: the least that
-    an engine for stored weights alone would have. Raises StalePoint for a target without points of this RTL.
+    an engine for stored weights alone would have. Raises StalePoint for a target without points of this RTL, and
+    ValueError for lanes of planes outside of FPGAs.
     """
+    if config.lane == "planes" and target not in FPGAS:
+        raise ValueError(f"target {target} has no points for lanes of planes, which are for {', '.join(FPGAS)}")
     model = area_model(target)
     names = [name for name in ("column", "generator", "decoder_lane", "ans_table", *TERMS)
              if weight_path or name not in WEIGHT_PATH]

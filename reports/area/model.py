@@ -48,6 +48,9 @@ TERMS: dict[str, Callable[[EngineConfig], tuple[float, ...]]] = {
 """What a block's cells grow with. Widths of addresses and counts, which grow with the logarithm of a memory, are left
 out."""
 
+COLUMNS = {"multiplier": "column", "planes": "plane_column"}
+"""The block that a column is, by the form of its lanes."""
+
 COSTS = ("luts", "flip_flops", "um2")
 """The fields of a cost: each is fitted by itself."""
 
@@ -133,7 +136,7 @@ class AreaModel:
         costs = {}
         for point in self.points.points:
             costs.setdefault(point.sample.block, []).append((point.sample.config, measured(point, target)))
-        self._columns = _Columns(costs["column"])
+        self._columns = {lane: _Columns(costs[block]) for lane, block in COLUMNS.items() if block in costs}
         self._generators = {config.rounds: cost for config, cost in costs["generator"]}
         self._lanes = {config.weight_bits == 8: cost for config, cost in costs["decoder_lane"]}
         self._table = costs["ans_table"][0][1]
@@ -146,7 +149,7 @@ class AreaModel:
     def cost(self, name: str, config: EngineConfig) -> tuple[Cost, bool]:
         """Cells of all of an engine's blocks of that name, and whether they are points' as they are, not modelled."""
         if name == "column":
-            column, known = self._columns.cost(config)
+            column, known = self._columns[config.lane].cost(config)
             return column * config.columns, known
         if name == "generator":
             return self._generators[config.rounds] * config.build_columns, True
