@@ -27,8 +27,6 @@ CONFIGS = {
     "ternary": EngineConfig.preset("tiny", name="ternary", weight_bits=2, build_columns=2, refill_words=4),
     "int8": EngineConfig.preset("tiny", name="int8", weight_bits=8, accumulator_bits=32, bus_bits=32, rounds=20,
                                 requantiser_lanes=4, partial_sums=16),
-    # Longer adder trees.
-    "planes": EngineConfig.preset("tiny", name="planes", lane="planes"),
 }
 
 # Memories that networks do not fit: layers in strips, tensors in memory, masks kept or fetched again.
@@ -43,7 +41,10 @@ SMALL = {
                                   burst_beats=4, lanes=32, columns=2, refill_words=32),
 }
 
-ENGINES = CONFIGS | SMALL
+# Lanes without multipliers, and with longer adder trees.
+PLANES = {"planes": EngineConfig.preset("tiny", name="planes", lane="planes")}
+
+ENGINES = CONFIGS | SMALL | PLANES
 FITTING, STRIPPED = 42, 30
 """Networks that each engine of CONFIGS and of SMALL runs."""
 
@@ -179,6 +180,10 @@ def test_random_networks(engine):
     if engine in SMALL:
         assert sum(drawn.in_strips for drawn in draws) >= 2 * STRIPPED // 3
     assert not wrong(draws)
+
+
+def test_lanes_of_planes():
+    assert not wrong([draw("planes", number) for number in range(12)])
 
 
 def test_random_networks_under_cocotb():

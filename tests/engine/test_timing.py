@@ -12,10 +12,11 @@ from golden.integer import images_from_uint8
 from golden.topology import IMAGE, Layer, Topology
 from sim.memory import DEVICES, IDEAL, MemoryTiming, memory_timing
 from sim.native import NativeBackend
-from tests.engine.test_geometries import CONFIGS
+from tests.engine.test_geometries import CONFIGS, PLANES
 from tests.random_networks import random_image, random_network, random_values
 
 EDGE = EngineConfig.preset("edge")
+ENGINES = CONFIGS | PLANES
 
 
 def differences(network, config: EngineConfig, images: np.ndarray, memory: MemoryTiming) -> list[str]:
@@ -39,9 +40,9 @@ def memory_of(seed: int) -> MemoryTiming:
 
 
 @pytest.mark.parametrize("seed", range(16))
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ENGINES)
 def test_random_network(name, seed):
-    config = CONFIGS[name]
+    config = ENGINES[name]
     network = random_network(200 + seed, config)
     images = np.stack([random_image(network, number) for number in range(1 + seed % 3)])
     assert not differences(network, config, images, memory_of(seed // 3))
