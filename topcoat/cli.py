@@ -20,6 +20,7 @@ COMMANDS = {
     "area": "cells and memories of an engine, by number of coats",
     "train": "train a supermask network",
     "pack": "turn a trained network into a .coat file",
+    "compile": "turn a model into a program file for the drivers",
     "verilog": "write an engine's Verilog",
     "stream": "print words of the random stream",
     "bench-sim": "measure the speed of simulation",
