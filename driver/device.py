@@ -60,9 +60,9 @@ class MappedDevice(Device):
 
     ``registers`` and ``memory`` are paths, mapped from byte ``registers_offset`` and ``memory_offset`` on, multiples of
     a page. ``address`` is where the engine sees the memory's first byte (default: ``memory_offset``, as for /dev/mem).
-    Neither the memory nor the registers may be cached: /dev/mem is opened so that they are not.
+    Neither may be cached, and they are opened so that /dev/mem does not.
 
-    Raises OSError or DeviceError if they cannot be mapped.
+    Raises OSError if a file cannot be opened, DeviceError if it cannot be mapped.
     """
 
     PAUSE_SECONDS = 50e-6
@@ -83,7 +83,7 @@ class MappedDevice(Device):
         file = os.open(path, os.O_RDWR | os.O_SYNC)
         try:
             return stack.enter_context(closing(mmap.mmap(file, size, offset=offset)))
-        except (ValueError, OverflowError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             raise DeviceError(f"{path}: {size} bytes from {offset:#x} on cannot be mapped: {error}") from None
         finally:
             os.close(file)

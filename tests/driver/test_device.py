@@ -82,6 +82,7 @@ def test_files_that_cannot_be_mapped(tmp_path):
     registers.write_bytes(bytes(4096))
     memory.write_bytes(bytes(4096))
     for arguments, path, size, offset in (({"registers_offset": 4096}, registers, 4096, 4096),
+                                          ({"memory_offset": 64}, memory, 4096, 64),
                                           ({"memory_bytes": 8192}, memory, 8192, 0)):
         message = f"{path}: {size} bytes from {offset:#x} on cannot be mapped: "
         with pytest.raises(DeviceError, match=f"^{re.escape(message)}"):

@@ -6,6 +6,8 @@ import struct
 import pytest
 
 from arch.config import EngineConfig
+from compiler import compile_network
+from driver.program import ProgramFile
 from golden import bundled, networks, packed
 from golden.packed import CoatError, load
 from sim import toolchain
@@ -202,3 +204,16 @@ def test_missing_compiler_is_named(monkeypatch, tmp_path, capsys):
     toolchain.find_toolchain.cache_clear()
     assert main(["simulate", MODEL]) == 1
     assert "error: g++ was not found on PATH: install" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_compile_writes_a_program_file(tmp_path, capsys):
+    path = tmp_path / "fashion-n1.program"
+    assert main(["compile", "fashion-n1", "--preset", "tiny", "--batch", "2", "--address", "0x10000000", "-o",
+                 str(path)]) == 0
+    program = compile_network(load(bundled.find("fashion-n1")), EngineConfig.preset("tiny"), batch=2)
+    file = ProgramFile.read(path)
+    assert file.address == 0x1000_0000 and file.relocated(0) == ProgramFile.of(program)
+    assert f"memory: {file.memory_bytes} bytes from 0x10000000 on" in capsys.readouterr().out
+    assert "multiple of 4096" in failing(capsys, "compile", "fashion-n1", "--preset", "tiny", "--address", "64", "-o",
+                                         path)
+    assert ProgramFile.read(path) == file
