@@ -156,6 +156,8 @@ class Engine:
             if time.monotonic() > limit:
                 raise DriverError("the engine cannot be reset: its memory does not answer")
             self._device.pause()
+        # Of a run that ended just before.
+        self.write("INTERRUPT_PENDING.done", 1)
 
     def _loaded(self) -> ProgramFile:
         if self._program is None:

@@ -224,8 +224,13 @@ static inline topcoat_result topcoat_reset(topcoat_engine *engine)
 {
     engine->running = engine->done = 0;
     topcoat_write(engine, TOPCOAT_OFFSET(CONTROL), TOPCOAT__CONTROL__RESET_bm);
-    for (uint32_t i = 0; i < TOPCOAT_RESET_READS; i++)
-        if (topcoat_read(engine, TOPCOAT_OFFSET(STATUS)) & TOPCOAT__STATUS__READY_bm) return TOPCOAT_OK;
+    for (uint32_t i = 0; i < TOPCOAT_RESET_READS; i++) {
+        if (topcoat_read(engine, TOPCOAT_OFFSET(STATUS)) & TOPCOAT__STATUS__READY_bm) {
+            /* Of a run that ended just before. */
+            topcoat_write(engine, TOPCOAT_OFFSET(INTERRUPT_PENDING), TOPCOAT__INTERRUPT_PENDING__DONE_bm);
+            return TOPCOAT_OK;
+        }
+    }
     return TOPCOAT_STUCK;
 }
 

@@ -64,5 +64,7 @@ class SimulatedDevice(Device):
         self._library.topcoat_board_wait(self._board, self.PAUSE_CYCLES)
 
     def close(self):
-        self._memory.release()
-        self._library.topcoat_board_close(self._board)
+        if self._board:
+            self._memory.release()
+            self._library.topcoat_board_close(self._board)
+            self._board = ctypes.c_void_p()

@@ -197,6 +197,9 @@ def test_verilog_is_complete(tmp_path, capsys):
     table = (tmp_path / "ports.md").read_text()
     for port in ("memory__read_request__payload", "done", "error_position", "counters__useful_macs"):
         assert f"| {port} |" in table
+    assert "SystemRDL" in (tmp_path / "registers.rdl").read_text()
+    assert "| PROGRAM_ADDRESS | 0x054 | rw |" in (tmp_path / "registers.md").read_text()
+    assert (tmp_path / "registers" / "index.html").is_file()
 
 
 def test_missing_compiler_is_named(monkeypatch, tmp_path, capsys):

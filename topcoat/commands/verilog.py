@@ -1,4 +1,4 @@
-"""Write an engine's Verilog, its name map and its port table into a folder.
+"""Write an engine's Verilog, its name map, its port table and the documents of its registers into a folder.
 
 example: topcoat verilog --preset edge -o out/edge
 """
@@ -6,7 +6,7 @@ example: topcoat verilog --preset edge -o out/edge
 from pathlib import Path
 
 from arch.config import LANES, PRESETS, EngineConfig
-from hw import emit
+from hw import emit, registers
 
 
 def configure(parser):
@@ -18,6 +18,7 @@ def configure(parser):
 
 
 def run(options) -> int:
-    for path in emit.write(EngineConfig.preset(options.preset, lane=options.lane), options.output):
+    paths = emit.write(EngineConfig.preset(options.preset, lane=options.lane), options.output)
+    for path in (*paths, *registers.write_documents(options.output)):
         print(path)
     return 0
