@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from reports.area.library import Library
 from reports.area.outline import OUTLINE
 from reports.area.sources import source_digest
 
-__all__ = ["CELLS", "FPGAS", "MemoryShape", "Point", "commands", "find_yosys", "run_yosys", "sample_sources",
-           "sample_verilog", "synthesise", "yosys_version"]
+__all__ = ["CELLS", "FPGAS", "MemoryShape", "Point", "commands", "find_yosys", "mapped_netlist", "run_yosys",
+           "sample_sources", "sample_verilog", "synthesise", "yosys_version"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,17 +157,34 @@ def synthesise(sample: Sample, target: str, *, yosys: str, library: Library | No
 def run_yosys(text: str, script: str, yosys: str,
               library: Library | None = None) -> tuple[dict, tuple[MemoryShape, ...]]:
     """``stat`` of a module after ``script``, and its memories. Raises RuntimeError if Yosys fails."""
+    stat, dump = _run(text, script, ["stat.json", "memories.txt"], yosys, library)
+    (module,) = json.loads(stat)["modules"].values()
+    return module, _memory_shapes(dump)
+
+
+def mapped_netlist(sample: Sample, *, yosys: str, library: Library) -> dict:
+    """The netlist that :func:`synthesise` counts the cells of, with its memories and outlines, as Yosys's JSON. Raises
+    RuntimeError if Yosys fails."""
+    script = commands(library.name, library, registers=BLOCKS[sample.block].registers)
+    try:
+        text, = _run(block_verilog(sample), f"{script}; write_json netlist.json", ["netlist.json"], yosys, library)
+    except RuntimeError as error:
+        raise RuntimeError(f"Yosys failed on {sample} for {library.name}: {error}") from None
+    return json.loads(text)["modules"][TOP]
+
+
+def _run(text: str, script: str, results: Sequence[str], yosys: str, library: Library | None) -> list[str]:
+    """Texts of the files ``results`` that Yosys's ``script`` writes for a module. Raises RuntimeError if it fails."""
     with tempfile.TemporaryDirectory() as path:
         folder = Path(path)
         (folder / "block.v").write_text(text)
         (folder / "memories.txt").touch()
-        for name, text in library.texts().items() if library else ():
-            (folder / name).write_bytes(text)
-        result = subprocess.run([yosys, "-p", f"read_verilog block.v; {script}"],
-                                cwd=folder, capture_output=True, text=True)
-        if result.returncode:
-            lines = (result.stdout + result.stderr).splitlines()
+        for name, content in library.texts().items() if library else ():
+            (folder / name).write_bytes(content)
+        done = subprocess.run([yosys, "-p", f"read_verilog block.v; {script}"], cwd=folder, capture_output=True,
+                              text=True)
+        if done.returncode:
+            lines = (done.stdout + done.stderr).splitlines()
             last = ([line for line in lines if "ERROR" in line] or lines or ["no output"])[-1]
             raise RuntimeError(last)
-        (module,) = json.loads((folder / "stat.json").read_text())["modules"].values()
-        return module, _memory_shapes((folder / "memories.txt").read_text())
+        return [(folder / name).read_text() for name in results]
