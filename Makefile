@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo lint test nightly accuracy bench area clean tools
+.PHONY: demo lint test nightly accuracy bench area gates clean tools
 
 demo: $(READY)
 	@$(BIN)/topcoat demo
@@ -39,6 +39,12 @@ TARGET ?= ecp5
 area: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[area]'
 	@$(BIN)/topcoat area --renew $(TARGET) $(if $(LIBERTY),--liberty $(LIBERTY))
+
+# Energy of the blocks in standard cells, simulated gate by gate, after a change of the RTL: minutes. As above, and NODE
+# in nm: make gates TARGET=sky130hd NODE=130 LIBERTY="...".
+gates: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[area]'
+	@$(BIN)/python -m reports.gates $(TARGET) --node $(NODE) --liberty $(LIBERTY)
 
 tools:
 	@for tool in $(PYTHON) g++ make perl; do \

@@ -89,6 +89,8 @@ class Actions(_Counts):
     """What an engine does: what each count is of is a unit of hardware that works once. Letters as in
     :class:`LayerRecord`."""
 
+    #: 0 where not known.
+    cycles: int = 0
     #: Multiply-accumulates, and those of them whose weight is known to be zero.
     macs: int = 0
     zero_macs: int = 0

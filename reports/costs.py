@@ -76,13 +76,16 @@ class CostSet:
     measured: tuple[Measured, ...] = ()
     #: Cost of a multiply-accumulate with a zero weight over another's: 1 where the source does not tell them apart.
     zero_mac: float = 1.
+    #: The clock pin of one flip-flop, per cycle; None if the source has no figure.
+    clock_bit_pj: float | None = None
 
     @property
     def uncovered(self) -> tuple[str, ...]:
         """What costs nothing here because the source has no figure for it."""
         adders = "adders outside the array" if self.multiply_includes_add else "adders"
-        parts = {adders: self.add_bit_pj, "registers": self.register_bit_pj}
-        return tuple(name for name, price in parts.items() if price is None)
+        parts = {adders: self.add_bit_pj, "registers": self.register_bit_pj, "clock": self.clock_bit_pj}
+        # What has adders outside the array is measured as a whole.
+        return tuple(name for name, price in parts.items() if price is None and not (name == adders and self.measured))
 
     def multiply(self, one: int, other: int) -> float:
         """A multiplier of ``one`` by ``other`` bits."""
@@ -95,6 +98,10 @@ class CostSet:
     def register(self, bits: float) -> float:
         """Registers of ``bits`` bits together, written once."""
         return bits * (self.register_bit_pj or 0.)
+
+    def clock(self, bits: float) -> float:
+        """Clock pins of ``bits`` flip-flops in a cycle."""
+        return bits * (self.clock_bit_pj or 0.)
 
     @cached_property
     def _columns(self) -> dict[str, list[tuple[float, list[tuple[float, float]]]]]:
@@ -125,10 +132,11 @@ class CostSet:
 
 def read_cost_set(path: Path) -> CostSet:
     """The set in a JSON file. Raises ValueError, with the file's name, for one that is not as it should be."""
-    advice = "make it again with reports/constants/points.py"
+    advice = "make it again with reports/constants/points.py, or measured ones with python -m reports.gates"
     try:
         content = json.loads(path.read_text())
         multiply, add, register = content["multiply"], content["add"], content["register"]
+        clock = content.get("clock")
         costs = CostSet(
             name=content["name"], title=content["title"], node_nm=content["node_nm"], source=content["source"],
             command=content["command"], versions=content["versions"], multiply_bits=tuple(multiply["bits"]),
@@ -137,7 +145,8 @@ def read_cost_set(path: Path) -> CostSet:
             register_bit_pj=None if register is None else register["pj"] / register["bits"],
             sram=tuple(SramPoint(**point) for point in content["sram"]),
             measured=tuple(Measured(**price) for price in content.get("measured", ())),
-            zero_mac=content.get("zero_mac", 1.))
+            zero_mac=content.get("zero_mac", 1.),
+            clock_bit_pj=None if clock is None else clock["pj"] / clock["bits"])
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: not a constant set ({error!r}): {advice}") from error
     if not costs.sram:

@@ -13,13 +13,17 @@ from arch.config import ANS_BITS, BIAS_BITS, MASK_WORD_BITS, MULTIPLIER_BITS, En
 from arch.counters import STREAMS
 from arch.latency import REQUANTISE
 from reports.actions import Actions
+from reports.area import area
 from reports.costs import CostSet, cost_set, cost_sets
 
 DRAM_PJ_PER_BIT = (4., 8., 20.)
 """What a bit that crosses the memory interface costs, either way, if nothing else is asked for."""
 
+NODE_NM = 45
+"""Technology of the constant sets, if nothing else is asked for."""
+
 COMPONENTS = ("array", "partial sums", "weight slots", "weight builder", "generator", "decoder", "mask buffer",
-              "activation memory", "parameters", "requantiser")
+              "activation memory", "parameters", "requantiser", "clock")
 """Parts of the chip that energy is broken down into."""
 
 OPS_PER_MAC = 2
@@ -62,9 +66,15 @@ def _generator_block(config: EngineConfig, costs: CostSet) -> float:
     return costs.add(_WORD_BITS * additions) + costs.register(_BLOCK_BITS * (config.rounds + 1))
 
 
+def _flip_flops(config: EngineConfig) -> float:
+    """Of all blocks, memories left out: as synthesised for ECP5, where none is doubled and none becomes a memory."""
+    return area(config, "ecp5").logic.flip_flops
+
+
 @lru_cache(maxsize=4096)
 def prices(config: EngineConfig, costs: CostSet) -> tuple[Price, ...]:
-    """What the actions of an engine of ``config`` cost in the set ``costs``; several may be of one action."""
+    """What the actions of an engine of ``config`` cost in the set ``costs``; several may be of one action. Raises
+    StalePoint for a set with a price of the clock if the area points are of other RTL."""
     accumulator, lanes = config.accumulator_bits, config.lanes
     record = MULTIPLIER_BITS + BIAS_BITS
     mac = _multiply_accumulate(config, costs)
@@ -78,6 +88,7 @@ def prices(config: EngineConfig, costs: CostSet) -> tuple[Price, ...]:
     rows = [
         Price("array", "nonzero_macs", mac),
         Price("array", "zero_macs", mac * costs.zero_mac),
+        Price("array", "idle_macs", 0.),
         Price("array", "window_bytes", costs.register(2 * 8)),  # behind the memory, and in front of the columns
         Price("partial sums", "sum_reads", costs.read(sums, accumulator)),
         Price("partial sums", "sum_writes", costs.write(sums, accumulator)),
@@ -99,6 +110,7 @@ def prices(config: EngineConfig, costs: CostSet) -> tuple[Price, ...]:
         Price("parameters", "parameter_writes", costs.write(parameters, record)),
         Price("requantiser", "requantised", requantise),
         Price("requantiser", "residuals", costs.multiply(8, MULTIPLIER_BITS) + costs.add(BIAS_BITS)),
+        Price("clock", "cycles", costs.clock(_flip_flops(config)) if costs.clock_bit_pj else 0.),
     ]
     measured = {(price.component, price.action): price.pj for price in costs.measured
                 if price.weight_bits in (None, config.weight_bits)}
@@ -177,8 +189,16 @@ class EnergyRange:
                 "energies": [energy.to_json() for energy in self.energies]}
 
 
-def default_sets(node_nm: int = 45) -> tuple[CostSet, ...]:
-    """The sets of one technology node: figures of different nodes make no range."""
+def nodes() -> tuple[int, ...]:
+    """Technology nodes that there are sets of, in nm, ascending."""
+    return tuple(sorted({costs.node_nm for costs in cost_sets().values()}))
+
+
+def default_sets(node_nm: int = NODE_NM) -> tuple[CostSet, ...]:
+    """The sets of one technology node: figures of different nodes make no range. Raises ValueError for a node without
+    sets."""
+    if node_nm not in nodes():
+        raise ValueError(f"node must be one of {', '.join(map(str, nodes()))} nm, not {node_nm}")
     return tuple(costs for costs in cost_sets().values() if costs.node_nm == node_nm)
 
 

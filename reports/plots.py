@@ -13,7 +13,8 @@ from matplotlib import pyplot  # noqa: E402  (the backend comes first)
 from reports.coats import CoatRow
 
 INK, PAPER, GRID = "#22252a", "#ffffff", "#d9dce1"
-COLOURS = ("#3f7dc4", "#e08a1e", "#3f9b64", "#c4564b", "#8a6fb8", "#8a8f98", "#2aa5a0", "#b8860b", "#c46a9f")
+COLOURS = ("#3f7dc4", "#e08a1e", "#3f9b64", "#c4564b", "#8a6fb8", "#8a8f98", "#2aa5a0", "#b8860b", "#c46a9f",
+           "#6b7f2a")
 
 STYLE = {
     "font.size": 10, "axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK,

@@ -19,8 +19,10 @@ PARTS = {
     "array": ("array",), "partial sums": ("partial sums",), "activation memory": ("activation memory",),
     "weight slots, builder": ("weight slots", "weight builder"), "generator": ("generator",),
     "decoder": ("decoder",), "mask buffer": ("mask buffer",), "parameters, requantiser": ("parameters", "requantiser"),
+    "clock": ("clock",),
 }
-"""Bars of the energy breakdown and the components (:data:`reports.energy.COMPONENTS`) in them; DRAM comes on top."""
+"""Bars of the energy breakdown and the components (:data:`reports.energy.COMPONENTS`) in them; DRAM comes on top. What
+no set compared has a figure for has no bar."""
 
 def new_axes(count: int = 1, height: float = 3.2):
     """(figure, axes), one above the other, each of ``height`` inches."""
@@ -124,9 +126,11 @@ def breakdown(comparison: Comparison) -> Figure:
     """Energy of a frame by part, one panel per constant set, at the DRAM cost in the middle."""
     names, price = set_names(comparison), middle_price(comparison)
     figure, panels = new_axes(len(names), 2.5)
+    lacking = set.intersection(*(set(energy.costs.uncovered) for energy in comparison.rows[0].energies))
     for axes, name in zip(panels, names):
         parts = {part: lambda row, keys=keys: row.per_frame(
-            sum(energy_of(row, name, price).components[key] for key in keys)) for part, keys in PARTS.items()}
+            sum(energy_of(row, name, price).components[key] for key in keys))
+            for part, keys in PARTS.items() if not lacking.issuperset(keys)}
         _stack(axes, comparison.rows,
                {**parts, "DRAM": lambda row: row.per_frame(energy_of(row, name, price).dram_pj)})
         axes.set_ylabel(f"{name}\n(µJ per frame)")

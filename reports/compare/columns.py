@@ -138,6 +138,8 @@ def parts(comparison: Comparison, name: str) -> list[Column]:
     def column(title: str, value: Callable[[Energy], float]) -> Column:
         return Column(title, unit, source, lambda row: number(row.per_frame(value(energy_of(row, name, price)))))
 
-    return [*(column(part, lambda energy, part=part: energy.components[part]) for part in COMPONENTS),
+    lacking = energy_of(comparison.rows[0], name, price).costs.uncovered
+    return [*(column(part, lambda energy, part=part: energy.components[part]) for part in COMPONENTS
+              if part not in lacking),
             column(f"DRAM, {price:g} pJ/bit", lambda energy: energy.dram_pj),
             column("total", lambda energy: energy.total_pj)]

@@ -19,7 +19,7 @@ from reports.actions import actions
 from reports.area import area
 from reports.area.points import load
 from reports.design import Costs, Design, costs
-from reports.energy import CONVENTIONS, DRAM_PJ_PER_BIT, Energy, EnergyRange, energies
+from reports.energy import CONVENTIONS, DRAM_PJ_PER_BIT, NODE_NM, Energy, EnergyRange, default_sets, energies
 
 __all__ = ["Accuracy", "BASELINES", "CLOCK_MHZ", "Comparison", "Row", "compare", "measured_accuracy", "parse_coats"]
 
@@ -238,9 +238,10 @@ def _flat(row: Row) -> dict:
 
 def compare(network: str, coats: Iterable[int], *, config: EngineConfig, schedule: str = "uniform:0.7",
             code: str = "best", batch: int = 1, clock_mhz: float = CLOCK_MHZ,
-            dram_pj_per_bit: Iterable[float] = DRAM_PJ_PER_BIT, targets: Iterable[str] = (), jobs: int = 1,
-            progress: Callable[[Iterator, int], Iterable] = lambda done, count: done) -> Comparison:
-    """``network`` with every number of ``coats``, and its baselines, on engines like ``config``.
+            dram_pj_per_bit: Iterable[float] = DRAM_PJ_PER_BIT, node_nm: int = NODE_NM, targets: Iterable[str] = (),
+            jobs: int = 1, progress: Callable[[Iterator, int], Iterable] = lambda done, count: done) -> Comparison:
+    """``network`` with every number of ``coats``, and its baselines, on engines like ``config``. Energies are ranges
+    over the constant sets of ``node_nm``.
 
     ``targets`` are those of :func:`reports.area.points.targets` that areas are wanted for. ``jobs`` processes work at
     once; ``progress`` wraps the iterator over the designs that are done and gets their number. Raises
@@ -256,6 +257,7 @@ def compare(network: str, coats: Iterable[int], *, config: EngineConfig, schedul
         raise ValueError(f"clock must be above 0 MHz, not {clock_mhz:g}")
     if not dram or not all(0 <= price < float("inf") for price in dram):
         raise ValueError(f"DRAM costs must be at least 0 pJ/bit, not {', '.join(map('{:g}'.format, dram)) or 'none'}")
+    sets = tuple(costs.name for costs in default_sets(node_nm))
     common = {"network": network, "config": config, "batch": batch}
     coated = [Design(coats=count, schedule=schedule, code=code, **common) for count in coats]
     stored = [Design(bits=bits, **common) for bits in BASELINES]
@@ -265,7 +267,7 @@ def compare(network: str, coats: Iterable[int], *, config: EngineConfig, schedul
     for target in targets:
         load(target)
     designs = [*stored, *coated]
-    found = dict(progress(_all(designs, dram, jobs), len(designs)))
+    found = dict(progress(_all(designs, sets, dram, jobs), len(designs)))
     rows = [Row(costs=found[design], clock_mhz=clock_mhz, targets=targets,
                 accuracy=measured_accuracy(topology, design.densities) if design.coats else None)
             for design in (*coated, *stored)]
@@ -273,14 +275,15 @@ def compare(network: str, coats: Iterable[int], *, config: EngineConfig, schedul
                       targets=targets, coats=tuple(rows[:len(coated)]), baselines=tuple(rows[len(coated):]))
 
 
-def _all(designs: list[Design], dram: tuple[float, ...], jobs: int) -> Iterator[tuple[Design, Costs]]:
+def _all(designs: list[Design], sets: tuple[str, ...], dram: tuple[float, ...],
+         jobs: int) -> Iterator[tuple[Design, Costs]]:
     """Every design with its costs, as they are done. The longest, int8's search for a weight buffer, starts first."""
     if jobs == 1:
-        yield from ((design, costs(design, dram_pj_per_bit=dram)) for design in designs)
+        yield from ((design, costs(design, sets=sets, dram_pj_per_bit=dram)) for design in designs)
         return
     # Spawned: a fork of a process with threads, of which PyTorch has some, may hang.
     with ProcessPoolExecutor(min(jobs, len(designs)), mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(costs, design, dram_pj_per_bit=dram): design for design in designs}
+        running = {pool.submit(costs, design, sets=sets, dram_pj_per_bit=dram): design for design in designs}
         try:
             for future in as_completed(running):
                 yield running[future], future.result()

@@ -13,13 +13,16 @@ LINKS = {
     "aladdin": ("Aladdin, ISCA 2014", "https://doi.org/10.1145/2678373.2665689"),
     "cacti": ("CACTI 7, TACO 2017", "https://doi.org/10.1145/3085572"),
     "zigzag": ("ZigZag", "https://github.com/KULeuven-MICAS/zigzag"),
+    "sky130hd": ("SkyWater SKY130 PDK", "https://github.com/google/skywater-pdk"),
+    "asap7": ("Clark et al., ASAP7, Microelectronics Journal 53, 2016", "https://doi.org/10.1016/j.mejo.2016.04.006"),
     "paper": ("Okoshi et al., Multicoated Supermasks Enhance Hidden Networks, ICML 2022",
               "https://proceedings.mlr.press/v162/okoshi22a.html"),
 }
 """Origins by name: text and address."""
 
 _ORIGINS = {"horowitz": ("horowitz",), "hwcomponents": ("hwcomponents", "aladdin", "cacti"),
-            "zigzag": ("zigzag", "cacti")}
+            "zigzag": ("zigzag", "cacti"), "sky130hd": ("sky130hd", "zigzag", "cacti"),
+            "asap7": ("asap7", "zigzag", "cacti")}
 
 
 def _link(name: str) -> str:
@@ -35,7 +38,7 @@ def _sets(comparison: Comparison) -> str:
         made = (f" Made with <code>{escape(costs.command)}</code>: {escape(_pairs(costs.versions))}."
                 if costs.command else "")
         lacking = f" No figure for {escape(', '.join(costs.uncovered))}." if costs.uncovered else ""
-        links = ", ".join(map(_link, _ORIGINS[costs.name.split("-")[0]]))
+        links = ", ".join(map(_link, _ORIGINS.get(costs.name.split("-")[0], ("zigzag", "cacti"))))
         items.append(f"<li><code>{escape(costs.name)}</code>, {costs.node_nm} nm: {escape(costs.source)}."
                      f"{made}{lacking} Origin: {links}. Figures: "
                      f"<code>reports/constants/{escape(costs.name)}.json</code>.</li>")

@@ -72,7 +72,8 @@ class Case:
         for geometry, layer, record in zip(self.geometries, self.costs.estimate.layers, self.records()):
             done = actions(record, engine)
             energy, = energies(done, engine, sets=(COST_SET,), dram_pj_per_bit=(DRAM_PJ_PER_BIT,)).energies
-            parts = {**energy.components, "dram": energy.dram_pj}
+            parts = {name: pj for name, pj in energy.components.items() if name not in energy.costs.uncovered}
+            parts["dram"] = energy.dram_pj
             rows.append({"name": geometry.name, "macs": layer.macs, "cycles": layer.cycles, "bytes": layer.bytes,
                          "accesses": {
                              "partial sums": {"read": done.sum_reads + done.sum_drains, "write": done.sum_writes},

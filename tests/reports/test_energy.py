@@ -10,6 +10,7 @@ from arch.config import PRESETS, EngineConfig
 from arch.counters import STREAMS
 from compiler import compile_network
 from reports.actions import Actions, LayerRecord, actions
+from reports.area import area
 from reports.baseline import BITS, stored_program, stored_records
 from reports.costs import CostSet, Measured, SramPoint, cost_set, cost_sets
 from reports.energy import (COMPONENTS, CONVENTIONS, DRAM_PJ_PER_BIT, default_sets, energies, prices)
@@ -63,7 +64,7 @@ def test_by_hand():
 
 def test_every_count_is_priced_or_stands_for_one_that_is():
     priced = {price.action for price in prices(TINY, SIMPLE)} | {f"{stream}_bytes" for stream in STREAMS}
-    assert {field.name for field in dataclasses.fields(Actions)} - priced == {"macs", "idle_macs"}
+    assert {field.name for field in dataclasses.fields(Actions)} - priced == {"macs"}
     assert {price.component for price in prices(TINY, SIMPLE)} == set(COMPONENTS)
 
 
@@ -96,7 +97,7 @@ def test_a_set_without_registers_prices_the_rest(run):
                      for price in (None, .002))
     assert missing.components["weight slots"] == 0 < full.components["weight slots"]
     assert missing.components["activation memory"] == full.components["activation memory"]
-    assert missing.to_json()["uncovered"] == ["registers"]
+    assert missing.to_json()["uncovered"] == ["registers", "clock"]
 
 
 def test_a_multiply_accumulate_that_includes_the_adder():
@@ -107,13 +108,23 @@ def test_a_multiply_accumulate_that_includes_the_adder():
 
 
 def test_measured_prices_replace_computed_ones():
-    measured = Measured("array", "nonzero_macs", .5, 4), Measured("generator", "generator_blocks", 9)
+    measured = (Measured("array", "nonzero_macs", .5, 4), Measured("array", "idle_macs", .01, 4),
+                Measured("generator", "generator_blocks", 9))
     costs = dataclasses.replace(SIMPLE, measured=measured, zero_mac=.1)
     full = alone(macs=1)["array"]
     assert alone(costs=costs, macs=8) == {"array": 4} and alone(costs=costs, generator_blocks=1) == {"generator": 9}
+    assert alone(costs=costs, idle_macs=100) == {"array": 1}
     assert alone(costs=costs, macs=8, zero_macs=8)["array"] == pytest.approx(.8 * full)
     ternary = EngineConfig.preset("tiny", weight_bits=2)
     assert alone(ternary, costs, macs=8) == alone(ternary, macs=8)
+
+
+def test_the_clock_runs_in_every_cycle():
+    """1 fJ a flip-flop, as many as in the engine's synthesis."""
+    clocked = dataclasses.replace(SIMPLE, clock_bit_pj=.001)
+    flops = area(TINY, "ecp5").logic.flip_flops
+    assert flops > 10_000
+    assert alone(costs=clocked, cycles=5) == pytest.approx({"clock": 5 * flops * .001}) and alone(cycles=5) == {}
 
 
 def test_unknown_weights_cost_most(run):
@@ -191,6 +202,8 @@ def test_refused(options, message):
 def test_default_sets_are_of_one_node():
     assert [costs.name for costs in default_sets()] == ["horowitz-45", "hwcomponents-45", "zigzag-45"]
     assert [costs.name for costs in default_sets(22)] == ["hwcomponents-22", "zigzag-22"]
+    with pytest.raises(ValueError, match="^node must be one of 7, 22, 40, 45, 130 nm, not 28$"):
+        default_sets(28)
 
 
 def test_the_document_has_every_set_and_complete_rows():

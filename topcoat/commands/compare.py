@@ -19,12 +19,12 @@ from reports.area import points
 from reports.compare import compare
 from reports.compare import page as compare_page
 from reports.compare.rows import CLOCK_MHZ, parse_coats
-from reports.energy import DRAM_PJ_PER_BIT
+from reports.energy import DRAM_PJ_PER_BIT, NODE_NM, nodes
 from sim.network import simulate
 from topcoat.output import table, write_json
 
 NETWORK_OPTIONS = {"coats": None, "schedule": "uniform:0.7", "clock": CLOCK_MHZ, "code": "best", "batch": 1,
-                   "dram_pj": DRAM_PJ_PER_BIT, "jobs": None}
+                   "dram_pj": DRAM_PJ_PER_BIT, "node": NODE_NM, "jobs": None}
 """Options that say nothing about trained models, with their defaults."""
 
 
@@ -46,6 +46,8 @@ def configure(parser):
                          f"(default: {CLOCK_MHZ:g})")
     network.add_argument("--dram-pj", type=float, nargs="+", metavar="PJ", help="pJ per bit of DRAM traffic (default: "
                          f"{' '.join(f'{price:g}' for price in DRAM_PJ_PER_BIT)})")
+    network.add_argument("--node", type=int, metavar="NM", help="technology of the constant sets, in nm: "
+                         f"{', '.join(map(str, nodes()))} (default: {NODE_NM})")
     network.add_argument("--jobs", type=int, metavar="J", help="processes (default: one per core)")
 
 
@@ -66,8 +68,8 @@ def _compare_network(options) -> int:
     comparison = compare(
         options.network, parse_coats(given["coats"], given["schedule"]),
         config=EngineConfig.preset(options.preset or "base"), schedule=given["schedule"], code=given["code"],
-        batch=given["batch"], clock_mhz=given["clock"], dram_pj_per_bit=given["dram_pj"], targets=points.targets(),
-        jobs=os.cpu_count() or 1 if given["jobs"] is None else given["jobs"],
+        batch=given["batch"], clock_mhz=given["clock"], dram_pj_per_bit=given["dram_pj"], node_nm=given["node"],
+        targets=points.targets(), jobs=os.cpu_count() or 1 if given["jobs"] is None else given["jobs"],
         progress=lambda done, count: tqdm(done, total=count, desc=f"designs of {options.network}", unit="design"))
     print(table(*compare_page.text_table(comparison)))
     options.output.mkdir(parents=True, exist_ok=True)

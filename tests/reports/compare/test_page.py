@@ -90,6 +90,16 @@ def folder(tmp_path_factory):
     return path
 
 
+@pytest.mark.parametrize("node", [7, 130])
+def test_measured_cells_fill_a_page_as_well(tmp_path, node):
+    write(tmp_path, compare("fashion", (1,), config=EngineConfig.preset("edge"), node_nm=node))
+    text = (tmp_path / "index.html").read_text()
+    assert Page(text).naked == [] and f"-{node}</code>, {node} nm: " in text
+    # Every bar of the breakdown, with clock and DRAM on top, has a colour of its own.
+    legend = (tmp_path / "breakdown.svg").read_text()
+    assert all(f"<!-- {part} -->" in legend for part in ("array", "clock", "DRAM"))
+
+
 @pytest.fixture(scope="module")
 def text(folder):
     return (folder / "index.html").read_text()

@@ -121,6 +121,13 @@ def test_a_batch_is_shown_by_the_frame(comparison):
     assert row.femtojoules_per_op == pytest.approx(alone.femtojoules_per_op, rel=.1)
 
 
+def test_another_node_has_other_sets(comparison):
+    row, = compare("fashion", (3,), config=EngineConfig.preset("edge"), node_nm=130).coats
+    assert {energy.costs.name for energy in row.energies} == {"sky130hd-130"}
+    assert {energy.costs.node_nm for energy in comparison.coats[2].energies} == {45}
+    assert row.energies[0].components["clock"] > 0 == comparison.coats[2].energies[0].components["clock"]
+
+
 def test_a_baseline_has_no_path_from_masks_to_weights(comparison):
     for row in comparison.baselines:
         assert all(row.stored_area[target] < row.area[target]["total"] for target in targets())
@@ -133,7 +140,7 @@ def test_a_baseline_has_no_path_from_masks_to_weights(comparison):
     ({"code": "morse"}, "code must be one of best, raw, unary, ans, not 'morse'"), ({"batch": 0}, "batch must be"),
     ({"clock_mhz": 0}, "clock must be above 0 MHz, not 0"), ({"dram_pj_per_bit": (4, -1)}, "must be at least 0 pJ/bit"),
     ({"dram_pj_per_bit": ()}, "must be at least 0 pJ/bit, not none"), ({"jobs": 0}, "jobs must be at least 1, not 0"),
-    ({"targets": ("nowhere",)}, None),
+    ({"node_nm": 28}, "node must be one of .*, not 28"), ({"targets": ("nowhere",)}, None),
 ])
 def test_refused_before_any_work(options, message):
     def worked(done, count):
