@@ -1,13 +1,12 @@
 """The accuracy table of docs/accuracy.md: ``python -m reports.accuracy RUNS``, after ``golden.sweep --out RUNS``.
 
-Packs every finished run of the sweep, measures the packed integers on the whole test split, writes the table and
-refreshes the bundled models from the runs of the first seed.
+Packs every finished run of the sweep, measures the packed integers on the whole test split, writes the table and its
+record (:mod:`reports.trained`) and refreshes the bundled models from the runs of the first seed.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import shutil
 import statistics
 import sys
@@ -16,30 +15,20 @@ from pathlib import Path
 from golden import bundled, datasets, sweep
 from golden.pack import pack_measured
 from golden.trained import TrainingConfig
+from reports.trained import BUNDLED_SEED, Result, record
 
-BUNDLED_SEED = 1
 PAGE = Path(__file__).parent.parent / "docs" / "accuracy.md"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Result:
-    """One packed run. Accuracies are fractions of the whole test split."""
-
-    #: 0 for dense.
-    coats: int
-    seed: int
-    float_accuracy: float
-    integer_accuracy: float
-    file_bytes: int
 
 
 def measure(folder: Path, config: TrainingConfig, data: Path) -> Result:
     """Pack a finished run into its folder and measure it."""
     path = folder / "model.coat"
     provenance = pack_measured(folder, path, data).provenance
-    return Result(coats=len(config.densities or ()), seed=config.seed, float_accuracy=provenance["float_accuracy"],
-                  integer_accuracy=provenance["integer_accuracy"], file_bytes=path.stat().st_size)
+    return Result(network=config.topology.name, coats=len(config.densities or ()), seed=config.seed,
+                  float_accuracy=provenance["float_accuracy"], integer_accuracy=provenance["integer_accuracy"],
+                  file_bytes=path.stat().st_size, data_set=provenance["data_set"],
+                  test_images=provenance["test_images"])
 
 
 def page_table(results: list[Result]) -> str:
@@ -79,6 +68,7 @@ def main(arguments=None) -> int:
         if config.densities and config.seed == BUNDLED_SEED:
             shutil.copyfile(options.runs / name / "model.coat",
                             bundled.FOLDER / f"fashion-n{len(config.densities)}.coat")
+    record(results)
     before, rest = PAGE.read_text().split(BEGIN)
     PAGE.write_text(before + BEGIN + page_table(results) + END + rest.split(END)[1])
     return 0

@@ -21,7 +21,7 @@ from golden.densities import RELEASED_DENSITIES, schedule_densities
 from golden.networks import network_topology
 from golden.topology import Topology
 from reports.actions import LayerRecord, actions
-from reports.area import area
+from reports.area import area, suited
 from reports.energy import DRAM_PJ_PER_BIT, EnergyRange, default_sets, energies
 from reports.engines import coat_engine, stored_engine
 from reports.records import AnsTables, shape_record
@@ -127,9 +127,11 @@ class Costs:
             weights[layer.code] = weights.get(layer.code, 0) + layer.weights
         return max(weights, key=weights.__getitem__)
 
-    def area(self, target: str) -> dict:
-        """Area on ``target``: plain JSON values. Raises StalePoint without points of this RTL."""
-        report = area(self.engine, target)
+    def area(self, target: str, *, weight_path: bool | None = None) -> dict:
+        """Area on ``target``: plain JSON values. Engines for stored weights are without the path that makes weights
+        from masks, unless ``weight_path`` asks for it. Raises StalePoint without points of this RTL."""
+        report = area(suited(self.engine, target), target,
+                      weight_path=bool(self.design.coats) if weight_path is None else weight_path)
         return {"unit": report.unit, "total": report.total, "logic": report.logic.main, "memory": report.memory,
                 "memory_blocks": report.memory_blocks, "modelled": list(report.modelled)}
 
@@ -141,12 +143,13 @@ class Costs:
             "schedule": design.schedule if design.coats else None, "densities": list(design.densities),
             "code": self.code, "weights": self.weights, "macs": run.macs,
             "batch": run.batch, "paper_mib": self.paper_bytes / 2 ** 20, "shannon_bytes": run.shannon_bytes,
-            "packed_bytes": self.packed_bytes, "dram_bytes": {**run.bytes, "total": run.dram_bytes},
+            "packed_bytes": self.packed_bytes, "dram_bytes": run.bytes, "dram_total_bytes": run.dram_bytes,
             "floor_bytes": self.floor_bytes, "cycles": run.cycles, "utilisation": run.utilisation,
             "engine": dataclasses.asdict(self.engine), "area": {target: self.area(target) for target in targets},
-            "energy_pj": [{"set": one.costs.name, "dram_pj_per_bit": one.dram_pj_per_bit, "total": one.total_pj,
-                           "on_chip": one.on_chip_pj, "dram": one.dram_pj} for one in self.energy.energies],
-            "accuracy": accuracy,
+            "energy_pj": [one.to_json() for one in self.energy.energies], "accuracy": accuracy,
+            "layers": [{"name": layer.name, "code": weights.code, "weights": weights.weights, "macs": layer.macs,
+                        "cycles": layer.cycles, "mask_fetches": layer.mask_fetches, "dram_bytes": layer.bytes}
+                       for layer, weights in zip(run.layers, run.weights)],
         }
 
 

@@ -230,6 +230,8 @@ class Convention:
     """How a published figure counts energy per operation, and the figure."""
 
     name: str
+    #: The chip's name.
+    title: str
     #: fJ per operation by what was run.
     published: dict[str, float]
     #: nm; None where our sources do not say.
@@ -256,13 +258,15 @@ class Convention:
 
 CONVENTIONS = {convention.name: convention for convention in (
     Convention(
-        name="hiddenite", published={"CIFAR-100": 28.7, "ImageNet": 62.5}, node_nm=40, includes_dram=False,
+        name="hiddenite", title="Hiddenite", published={"CIFAR-100": 28.7, "ImageNet": 62.5}, node_nm=40,
+        includes_dram=False,
         source="Hirose et al., Hiddenite, ISSCC 2022: 34.8 and 16.0 TOPS/W",
         remark="Taken as the chip without DRAM devices. Operations are those of the dense network; whether clock tree "
                "and leakage at its operating point are in the figure is not known to us: they are in none of ours.",
         sets=("horowitz-45", "hwcomponents-45", "hwcomponents-40", "zigzag-45")),
     Convention(
-        name="braintta", published={"binary": 35., "ternary": 67., "int8": 405.}, node_nm=None, includes_dram=False,
+        name="braintta", title="BrainTTA", published={"binary": 35., "ternary": 67., "int8": 405.}, node_nm=None,
+        includes_dram=False,
         source="Molendijk et al., BrainTTA, arXiv 2211.11331, 2022",
         remark="Peak efficiency, taken as a system on chip with its own memories and no DRAM; ours is of networks.",
         sets=("horowitz-45", "hwcomponents-45", "hwcomponents-22", "zigzag-45", "zigzag-22")),

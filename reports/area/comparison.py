@@ -6,8 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from arch.config import PRESETS
-from reports.area.engine import area
-from reports.area.synthesis import FPGAS
+from reports.area.engine import area, suited
 from reports.engines import coat_engine, stored_engine
 
 __all__ = ["CoatArea", "HEADER", "compare_coats", "text_rows"]
@@ -48,7 +47,7 @@ class CoatArea:
 def compare_coats(preset: str, target: str) -> list[CoatArea]:
     """Engines of equal throughput: for one coat, for up to seven, and for int8 with and without the weight path; on
     FPGAs all with lanes of planes. Raises StalePoint for a target without points of this RTL."""
-    config = dataclasses.replace(PRESETS[preset], lane="planes" if target in FPGAS else "multiplier")
+    config = suited(PRESETS[preset], target)
     reports = {
         "1 coat": area(coat_engine(config, 1), target),
         "2 to 7 coats": area(coat_engine(config, 7), target),

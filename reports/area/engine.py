@@ -120,6 +120,11 @@ class AreaReport:
         }
 
 
+def suited(config: EngineConfig, target: str) -> EngineConfig:
+    """``config`` with the lanes that are smaller on ``target``: of planes on FPGAs, multipliers in standard cells."""
+    return dataclasses.replace(config, lane="planes" if target in FPGAS else "multiplier")
+
+
 def area(config: EngineConfig, target: str, *, weight_path: bool = True) -> AreaReport:
     """Area of an engine on ``target``, from cached points: no synthesis runs.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from matplotlib.figure import Figure
 
-from reports.compare.rows import CHIP, Comparison, Row
+from reports.compare.rows import CHIPS, Comparison, Row
 from reports.compare.units import STREAM_NAMES, area_unit, byte_unit, energy_of, middle_price, set_names, span
 from reports.plots import COLOURS, INK
 
@@ -94,9 +94,9 @@ def cycles(comparison: Comparison) -> Figure:
 
 
 def area(comparison: Comparison) -> Figure:
-    """Logic and memory, one panel per target."""
-    figure, panels = new_axes(len(comparison.targets), 2.9)
-    for axes, target in zip(panels, comparison.targets):
+    """Logic and memory, one panel per target of the overview."""
+    figure, panels = new_axes(len(comparison.overview_targets), 2.9)
+    for axes, target in zip(panels, comparison.overview_targets):
         unit, size = area_unit(comparison.rows[0].area[target]["unit"])
         _stack(axes, comparison.rows, {part: lambda row, part=part: row.area[target][part] / size
                                        for part in ("logic", "memory")})
@@ -139,16 +139,17 @@ def breakdown(comparison: Comparison) -> Figure:
 
 
 def convention(comparison: Comparison) -> Figure:
-    """On-chip energy per operation beside the chip's."""
-    figure, (axes,) = new_axes(height=2.9)
+    """On-chip energy per operation beside the chips', one panel per convention."""
+    figure, panels = new_axes(len(CHIPS), 2.9)
     rows = comparison.rows
-    spans = [row.femtojoules_per_op for row in rows]
-    axes.bar(range(len(rows)), [high - low for low, high in spans], .5, bottom=[low for low, _ in spans], alpha=.55,
-             color=[COLOURS[0] if row.design.coats else COLOURS[5] for row in rows])
-    for (network, value), style in zip(CHIP.published.items(), ("--", ":")):
-        axes.axhline(value, color=COLOURS[3], linestyle=style, linewidth=1.4, label=f"Hiddenite, {network}")
-    axes.set_ylim(bottom=0)
-    axes.set_ylabel("on chip (fJ per operation)")
-    _ticks(axes, rows)
-    legend(axes)
+    for axes, chip, colour in zip(panels, CHIPS, (COLOURS[3], COLOURS[4])):
+        spans = [row.femtojoules_per_op[chip.name] for row in rows]
+        axes.bar(range(len(rows)), [high - low for low, high in spans], .5, bottom=[low for low, _ in spans], alpha=.55,
+                 color=[COLOURS[0] if row.design.coats else COLOURS[5] for row in rows])
+        for (network, value), style in zip(chip.published.items(), ("--", ":", "-.")):
+            axes.axhline(value, color=colour, linestyle=style, linewidth=1.4, label=f"{chip.title}, {network}")
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel("on chip (fJ per operation)")
+        _ticks(axes, rows)
+        axes.legend(fontsize=8, loc="upper left")
     return figure

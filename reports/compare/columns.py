@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from reports.compare.rows import Comparison, Row
+from reports.compare.rows import CHIPS, Comparison, Row
 from reports.compare.units import (STREAM_NAMES, area_unit, byte_unit, energy_of, middle_price, number, range_text,
                                    set_names, span)
-from reports.energy import COMPONENTS, Energy
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of numbers: one unit for all of them, and the anchor that says where they come from."""
-
-    title: str
-    unit: str
-    source: str
-    value: Callable[[Row], str | None]
+from reports.energy import COMPONENTS, Convention, Energy
+from reports.tables import Column
 
 
 def ratios(row: Row, other: Row) -> list[float]:
@@ -30,27 +20,25 @@ def _accuracy(row: Row) -> str:
     return f"{100 * row.accuracy.value:.2f}" if row.accuracy else "not measured"
 
 
-def _area_ratio(comparison: Comparison, row: Row, target: str) -> str:
-    return f"{row.area[target]['total'] / comparison.int8.stored_area[target]:.2f}"
-
-
 def overview(comparison: Comparison) -> list[Column]:
-    """The table on top: one column per section, areas by target."""
+    """The table on top: what coats buy, then one column per section, areas on two targets at most."""
     packed, packed_size = byte_unit(max(row.costs.packed_bytes for row in comparison.rows))
     moved, moved_size = byte_unit(max(row.dram_bytes for row in comparison.rows))
     columns = [
+        Column("accuracy", "% of test images", "source-accuracy", _accuracy),
         Column("packed", packed, "source-size", lambda row: number(row.costs.packed_bytes / packed_size)),
         Column("traffic", f"{moved} per frame", "source-traffic", lambda row: number(row.dram_bytes / moved_size)),
         Column("cycles", "cycles per frame", "source-time", lambda row: f"{row.cycles:,.0f}"),
         Column("rate", "frames per second", "source-time", lambda row: number(row.frames_per_second)),
         Column("energy", "µJ per frame", "source-energy", lambda row: range_text(span(row))),
-        Column("on chip", "fJ per operation", "source-convention", lambda row: range_text(row.femtojoules_per_op)),
+        Column("on chip", "fJ per operation", "source-convention",
+               lambda row: range_text(row.femtojoules_per_op[CHIPS[0].name])),
     ]
-    for target in comparison.targets:
+    for target in comparison.overview_targets:
         unit, size = area_unit(comparison.rows[0].area[target]["unit"])
         columns.append(Column(f"{target} area", unit, "source-area",
                               lambda row, target=target, size=size: number(row.area[target]["total"] / size)))
-    return [*columns, Column("accuracy", "% of test images", "source-accuracy", _accuracy)]
+    return columns
 
 
 def sizes(comparison: Comparison) -> list[Column]:
@@ -101,20 +89,42 @@ def time(comparison: Comparison) -> list[Column]:
     ]
 
 
+def layers(row: Row) -> list[Column]:
+    """Traffic and cycles of a layer, as (:class:`~compiler.estimate.LayerTraffic`,
+    :class:`~compiler.estimate.LayerWeights`)."""
+    traffic, time, batch = "source-traffic", "source-time", row.design.batch
+    streams = [Column(name, "bytes per frame", traffic, lambda layer, key=key: f"{layer[0].bytes[key] / batch:,.0f}")
+               for name, key in STREAM_NAMES.items() if key != "program_bytes"]
+    return [
+        Column("weights", "weights", "source-network", lambda layer: f"{layer[1].weights:,}"),
+        Column("code", "name", "source-size", lambda layer: layer[1].code),
+        Column("work", "multiply-accumulates per frame", "source-network", lambda layer: f"{layer[0].macs // batch:,}"),
+        Column("cycles", "cycles per frame", time, lambda layer: f"{layer[0].cycles / batch:,.0f}"),
+        Column("fetches of the weights", "times per frame", traffic,
+               lambda layer: number(layer[0].mask_fetches / batch)),
+        *streams,
+    ]
+
+
 def area(comparison: Comparison, target: str) -> list[Column]:
-    """Logic and memories on one target, against int8 with stored weights only."""
+    """Logic and memories on one target, against int8."""
     unit, size = area_unit(comparison.rows[0].area[target]["unit"])
 
     def part(name: str, of: str) -> Column:
         return Column(name, unit, "source-area", lambda row: number(row.area[target][of] / size))
 
-    def stored(row: Row) -> str | None:
-        return number(row.stored_area[target] / size) if row.stored_area else None
+    def ratio(title: str, of: str) -> Column:
+        return Column(title, "times", "source-area",
+                      lambda row: f"{row.area[target][of] / comparison.int8.area[target][of]:.2f}")
 
-    blocks = Column("block memories", "of 18 Kbit", "source-area", lambda row: f"{row.area[target]['memory_blocks']:,}")
-    return [part("logic", "logic"), part("memory", "memory"), *([blocks] if unit == "kLUT" else []),
-            part("total", "total"), Column("stored only", unit, "source-area", stored),
-            Column("total / int8", "times", "source-area", lambda row: _area_ratio(comparison, row, target))]
+    def widened(row: Row) -> str | None:
+        return number(row.widened_area[target] / size) if row.widened_area else None
+
+    blocks = [
+        Column("block memories", "of 18 Kbit", "source-area", lambda row: f"{row.area[target]['memory_blocks']:,}"),
+        ratio("block memories / int8", "memory_blocks")] if unit == "kLUT" else []
+    return [part("logic", "logic"), part("memory", "memory"), part("total", "total"), ratio("total / int8", "total"),
+            *blocks, Column("with the path of coats", unit, "source-area", widened)]
 
 
 def energy(comparison: Comparison) -> list[Column]:
@@ -129,6 +139,15 @@ def energy(comparison: Comparison) -> list[Column]:
         columns += [Column(f"{name}, {price:g} pJ/bit", unit, source, lambda row, name=name, price=price: number(
             row.per_frame(energy_of(row, name, price).total_pj))) for price in dict.fromkeys(prices)]
     return columns
+
+
+def conventions() -> list[Column]:
+    """Energy per operation as the chips' papers count it."""
+    def column(chip: Convention) -> Column:
+        return Column(f"as {chip.title}", "fJ per operation", "source-convention",
+                      lambda row: range_text(row.femtojoules_per_op[chip.name]))
+
+    return list(map(column, CHIPS))
 
 
 def parts(comparison: Comparison, name: str) -> list[Column]:

@@ -19,7 +19,7 @@ def figures(comparison: Comparison) -> dict[str, Figure]:
     drawn = [bars.size, bars.traffic, bars.cycles, bars.energy, bars.breakdown, bars.convention]
     if comparison.targets:
         drawn += [bars.area, pareto.pareto_energy, pareto.pareto_traffic]
-    if any(row.accuracy for row in comparison.rows):
+    if any(row.accuracy for row in comparison.coats):
         drawn.append(pareto.accuracy)
     with pyplot.rc_context(plots.STYLE):
         return {draw.__name__.replace("_", "-"): draw(comparison) for draw in drawn}

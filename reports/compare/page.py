@@ -6,28 +6,21 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from reports import page
+from reports import page, tables
 from reports.compare import columns, figures, sources
-from reports.compare.columns import Column, ratios
-from reports.compare.rows import CHIP, Comparison, Row
-from reports.compare.units import area_unit, byte_unit, middle_price, number, range_text, set_names
+from reports.compare.columns import ratios
+from reports.compare.rows import CHIPS, Comparison, Row
+from reports.compare.units import area_unit, byte_unit, middle_price, number, range_text, set_names, span
+from reports.tables import Column
 
-STYLE = """
+STYLE = tables.STYLE + """
 h2 { scroll-margin-top: 1rem } section { scroll-margin-top: 1rem } h3 { font-size: 1rem; margin-bottom: .2rem }
-a { color: inherit; text-decoration-color: var(--link); text-underline-offset: .2em } a:hover { color: var(--link) }
-:root { --link: #2f6fb5; --soft: #6a7079; --band: #f3f4f6 }
-@media (prefers-color-scheme: dark) { :root { --link: #7fb2ea; --soft: #a0a6af; --band: #21242a } }
-:target { outline: 2px solid var(--link); outline-offset: .5rem }
-.values th { vertical-align: bottom } .values tbody th { text-align: left; white-space: nowrap }
-.values .unit { display: block; white-space: nowrap; font-weight: 400; color: var(--soft) }
-.values td { white-space: nowrap }
-.values tr > :first-child { position: sticky; left: 0; background: var(--paper) }
-.values .baseline > * { background: var(--band) } .values .baseline > :first-child { background: var(--band) }
-.whole { white-space: nowrap } #figure-breakdown { grid-row: span 2 }
+#figure-breakdown { grid-row: span 2 }
 .pair { display: flex; flex-wrap: wrap; gap: 0 2.5rem; align-items: flex-start } .pair > .tables { min-width: 0 }
 .pair > figure { flex: 1 1 360px; max-width: 540px; min-width: 0; margin: 1rem 0 }
 figure { margin: 0 } figcaption { font-size: 13px; color: var(--soft); max-width: 60ch }
-.plots { align-items: start; margin: 1.2rem 0 } details { margin: .8rem 0 } summary { cursor: pointer }
+.plots { align-items: start; margin: 1.2rem 0 } summary { cursor: pointer }
+details { margin: .8rem 0 } details details { margin-left: 1.2rem }
 nav { font-size: 13px } li { max-width: 75ch; margin: .3rem 0; overflow-wrap: anywhere }
 code { overflow-wrap: anywhere }
 """
@@ -38,23 +31,9 @@ def _value(text: str, unit: str, source: str) -> str:
     return f'<a href="#{source}" data-unit="{escape(unit)}">{escape(text)} {escape(unit)}</a>'
 
 
-def _head(column: Column) -> str:
-    title = ", ".join(f'<span class="whole">{escape(part)}</span>' for part in column.title.split(", "))
-    return (f'<th scope="col" data-unit="{escape(column.unit)}"><a href="#{column.source}">{title}</a>'
-            f'<span class="unit">{escape(column.unit)}</span></th>')
-
-
 def _table(rows: Sequence[Row], shown: Sequence[Column]) -> str:
-    """Rows by name, numbers by column; scrolls sideways where it must."""
-    lines = []
-    for row in rows:
-        cells = "".join(f"<td>{escape(text) if (text := column.value(row)) is not None else '–'}</td>"
-                        for column in shown)
-        kind = "" if row.design.coats else ' class="baseline"'
-        lines.append(f'<tr{kind}><th scope="row">{escape(row.label)}</th>{cells}</tr>')
-    head = '<th scope="col"><a href="#source-rows">weights</a></th>' + "".join(map(_head, shown))
-    return (f'<div class="scroll" tabindex="0"><table class="values"><thead><tr>{head}</tr></thead>'
-            f"<tbody>{''.join(lines)}</tbody></table></div>")
+    return tables.table(rows, shown, name=lambda row: row.label, head="weights", source="source-rows",
+                        baseline=lambda row: not row.design.coats)
 
 
 def _settings(comparison: Comparison) -> str:
@@ -63,8 +42,10 @@ def _settings(comparison: Comparison) -> str:
         ("weights", f"{costs.weights:,}", "weights", "source-network"),
         ("work", f"{costs.estimate.macs / comparison.batch / 1e6:,.1f}", "million multiply-accumulates per frame",
          "source-network"),
-        ("array", f"{engine.macs_per_cycle:,}", "multiply positions", "source-rows"),
+        ("array", f"{engine.columns:,}", "columns", "source-rows"),
+        ("column", f"{engine.lanes:,}", "multiply positions", "source-rows"),
         ("activation memory", f"{engine.activation_bytes / 1024:,.0f}", "KiB", "source-rows"),
+        ("mask buffer", f"{engine.mask_bytes / 1024:,g}", "KiB", "source-rows"),
         ("memory interface", f"{engine.bus_bits:,}", "bit per cycle", "source-time"),
         ("clock", f"{comparison.clock_mhz:g}", "MHz, assumed", "source-time"),
         ("batch", f"{comparison.batch:,}", f"image{'s' * (comparison.batch > 1)} at a time", "source-traffic"),
@@ -89,7 +70,7 @@ def _findings(comparison: Comparison) -> str:
                  f"traffic {_value(number(first.dram_bytes / size), f'{unit} per frame', 'source-traffic')} to "
                  f"{_value(number(last.dram_bytes / size), f'{unit} per frame', 'source-traffic')}",
                  f"energy {_value(range_text(ratios(first, last)), 'times as much', 'source-energy')}"]
-        for target in comparison.targets:
+        for target in comparison.overview_targets:
             measure, scale = area_unit(first.area[target]["unit"])
             parts.append(f"<code>{escape(target)}</code> area "
                          f"{_value(number(first.area[target]['total'] / scale), measure, 'source-area')} to "
@@ -100,10 +81,34 @@ def _findings(comparison: Comparison) -> str:
         items.append(f"From {name[first]} to {name[last]}: {'; '.join(parts)}.")
     parts = [f"{_value(number(int8.dram_bytes / last.dram_bytes), 'times', 'source-traffic')} the traffic",
              f"{_value(range_text(ratios(last, int8)), 'times', 'source-energy')} the energy"]
-    parts += [f"{_value(number(int8.stored_area[target] / last.area[target]['total']), 'times', 'source-area')} the "
-              f"<code>{escape(target)}</code> area" for target in comparison.targets]
+    parts += [f"{_value(number(int8.area[target]['total'] / last.area[target]['total']), 'times', 'source-area')} the "
+              f"<code>{escape(target)}</code> area" for target in comparison.overview_targets]
     items.append(f"Weights stored in eight bits against {name[last]}: {'; '.join(parts)}.")
+    if comparison.unary and last.costs.code != "unary":
+        unary = comparison.unary
+        values = [f"{_value(number(row.costs.packed_bytes / size), unit, 'source-size')} and "
+                  f"{_value(range_text(span(row)), 'µJ per frame', 'source-energy')}" for row in (last, unary)]
+        items.append(f"Code <code>best</code> is the smallest, not the one of least energy: with {name[last]} mostly "
+                     f"<code>{last.costs.code}</code>, {values[0]}; all <code>unary</code>, {values[1]}.")
     return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"
+
+
+def _layers(comparison: Comparison) -> str:
+    """A table of layers per row."""
+    found = "".join(
+        f"<details><summary><code>{escape(row.label)}</code></summary>"
+        + tables.table(list(zip(row.costs.estimate.layers, row.costs.estimate.weights)), columns.layers(row),
+                       name=lambda layer: layer[0].name, head="layer", source="source-network") + "</details>"
+        for row in comparison.rows)
+    return f'<details id="layers"><summary>Traffic and cycles layer by layer</summary>{found}</details>'
+
+
+def _areas(comparison: Comparison) -> str:
+    """A table per target, those of the overview open."""
+    shown = comparison.overview_targets
+    order = (*shown, *(target for target in comparison.targets if target not in shown))
+    return "".join(f"<details{' open' * (target in shown)}><summary><code>{escape(target)}</code></summary>"
+                   f"{_table(comparison.rows, columns.area(comparison, target))}</details>" for target in order)
 
 
 def _breakdown(comparison: Comparison) -> str:
@@ -131,9 +136,9 @@ def sections(comparison: Comparison, drawings: dict[str, str]) -> list[str]:
     (:func:`reports.compare.figures.save`)."""
     rows = comparison.rows
     price = _value(f"{middle_price(comparison):g}", "pJ/bit", "source-energy")
-    published = ", ".join(
+    published = "; ".join(f"{chip.title} " + ", ".join(
         f"{_value(f'{value:g}', 'fJ per operation', 'source-convention')} on <code>{escape(network)}</code>"
-        for network, value in CHIP.published.items())
+        for network, value in chip.published.items()) for chip in CHIPS)
     nav = " · ".join(f'<a href="#{anchor}">{anchor}</a>' for anchor in (
         "overview", "size", "traffic", "time", *(["area"] if comparison.targets else []), "energy", "pareto",
         "sources"))
@@ -156,22 +161,24 @@ def sections(comparison: Comparison, drawings: dict[str, str]) -> list[str]:
         '<h2 id="time">Cycles and frames per second</h2>' + _pair(
             _table(rows, columns.time(comparison)),
             _figure("cycles", drawings, "source-time", "Cycles of a frame; the label is the share of multiply "
-                    "positions that do useful work.")),
+                    "positions that do useful work.")) + _layers(comparison),
         *(['<h2 id="area">Area</h2>' + _pair(
-            "".join(f"<h3><code>{escape(target)}</code></h3>{_table(rows, columns.area(comparison, target))}"
-                    for target in comparison.targets),
+            _areas(comparison),
             _figure("area", drawings, "source-area",
                     "Logic and memory of the whole engine, block memories of an FPGA left out."))]
           if comparison.targets else []),
         f'<h2 id="energy">Energy</h2>{_table(rows, columns.energy(comparison))}{_breakdown(comparison)}'
+        "<details><summary>On chip, per operation, as two chips count it</summary>"
+        f"{_table(rows, columns.conventions())}</details>"
         '<div class="plots">'
         + _figure("energy", drawings, "source-energy", f"Range over all constant sets and DRAM costs; marks are the "
                   f"sets with DRAM at {price}.")
         + _figure("breakdown", drawings, "source-energy", f"Where it goes, set by set, DRAM at {price}.")
         + _figure("convention", drawings, "source-convention", f"On-chip energy per operation, as a range over "
-                  f"constant sets. Lines: the Hiddenite chip, published, {published}.") + "</div>",
-        f'<h2 id="pareto">Pareto</h2><p>Down and to the left is better; circles are coats, squares stored weights. The '
-        f"line joins what nothing else beats in both, one set at a time.{no_accuracy}</p><div class=\"plots\">"
+                  f"constant sets. Lines are published: {published}.") + "</div>",
+        f'<h2 id="pareto">Pareto</h2><p>Down and to the left is better; circles are coats, squares stored weights; '
+        "filled is what nothing else beats in both, one set at a time, and all that is above or right of the line is "
+        f"beaten.{no_accuracy}</p><div class=\"plots\">"
         + _figure("pareto-energy", drawings, "source-energy", f"Energy against area, DRAM at {price}.")
         + _figure("pareto-traffic", drawings, "source-traffic", "Traffic against area.") + "</div>",
         sources.section(comparison),
@@ -179,10 +186,10 @@ def sections(comparison: Comparison, drawings: dict[str, str]) -> list[str]:
 
 
 def text_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Header and cells of the overview for a terminal."""
+    """Header and cells of the overview for a terminal, units first."""
     shown = columns.overview(comparison)
-    header = ["weights", *(f"{column.title} ({column.unit})" for column in shown)]
-    return header, [[row.label, *(column.value(row) or "-" for column in shown)] for row in comparison.rows]
+    rows = [[row.label, *(column.value(row) or "-" for column in shown)] for row in comparison.rows]
+    return ["weights", *(column.title for column in shown)], [["", *(column.unit for column in shown)], *rows]
 
 
 def write(folder: Path, comparison: Comparison):

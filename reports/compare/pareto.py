@@ -39,7 +39,7 @@ def _span_text(rows: Sequence[Row]) -> str:
                      + [row.mark for row in rows if not row.design.coats])
 
 
-def _labels(axes, rows: Sequence[Row], points: Sequence[tuple[float, float]], below: int = 3):
+def _labels(axes, rows: Sequence[Row], points: Sequence[tuple[float, float]], below: int = -4):
     """The rows' marks beside their points, ``below`` them by so many points; points that nearly meet share a label."""
     axes.figure.draw_without_rendering()  # for the scale of the axes
     places = axes.transData.transform(points)
@@ -54,12 +54,22 @@ def _labels(axes, rows: Sequence[Row], points: Sequence[tuple[float, float]], be
                       textcoords="offset points", xytext=(7, -below), fontsize=8)
 
 
-def _pareto(axes, rows: Sequence[Row], points: Sequence[tuple[float, float]], colour: str, name: str):
+def _pareto(axes, rows: Sequence[Row], points: Sequence[tuple[float, float]], colour: str, name: str) -> list[int]:
+    """Marks of the points, those of the front filled. Returns the front."""
     best = front(points)
-    axes.plot(*zip(*(points[index] for index in best)), color=colour, linewidth=1., drawstyle="steps-post")
-    for row, (x, y) in zip(rows, points):
+    for index, (row, (x, y)) in enumerate(zip(rows, points)):
         axes.plot(x, y, "o" if row.design.coats else "s", color=colour, markersize=5 if row.design.coats else 4,
-                  label=name if row is rows[0] else None)
+                  markerfacecolor=colour if index in best else "none", label=name if row is rows[0] else None)
+    return best
+
+
+def _fronts(axes, series: Sequence[tuple[Sequence[tuple[float, float]], list[int], str]]):
+    """The border of what each front beats, (points, front, colour), to the edges of the axes: they stay as they are."""
+    (_, right), (_, top) = axes.get_xlim(), axes.get_ylim()
+    for points, best, colour in series:
+        corners = [points[index] for index in best]
+        axes.plot([corners[0][0], *(x for x, _ in corners), right], [top, *(y for _, y in corners), corners[-1][1]],
+                  color=colour, linewidth=1.2, alpha=.7, drawstyle="steps-post", scalex=False, scaley=False)
 
 
 def _logarithmic(axes):
@@ -71,18 +81,18 @@ def _logarithmic(axes):
 
 
 def pareto_energy(comparison: Comparison) -> Figure:
-    """Energy of a frame against area by constant set, at the DRAM cost in the middle; one panel per target. The marks
-    stand at the set with the highest figures."""
-    figure, panels = new_axes(len(comparison.targets))
+    """Energy of a frame against area by constant set, at the DRAM cost in the middle; one panel per target of the
+    overview. The marks stand at the set with the highest figures."""
+    figure, panels = new_axes(len(comparison.overview_targets))
     rows, price = comparison.rows, middle_price(comparison)
-    for axes, target in zip(panels, comparison.targets):
+    for axes, target in zip(panels, comparison.overview_targets):
         unit, size = area_unit(rows[0].area[target]["unit"])
         series = {name: [(row.area[target]["total"] / size, row.per_frame(energy_of(row, name, price).total_pj))
                          for row in rows] for name in set_names(comparison)}
         _logarithmic(axes)
         axes.set(xlabel=f"{target} area ({unit})", ylabel="energy (µJ per frame)")
-        for (name, points), colour in zip(series.items(), COLOURS[1:]):
-            _pareto(axes, rows, points, colour, f"{name}, {price:g} pJ/bit")
+        _fronts(axes, [(points, _pareto(axes, rows, points, colour, f"{name}, {price:g} pJ/bit"), colour)
+                       for (name, points), colour in zip(series.items(), COLOURS[1:])])
         if axes is panels[0]:
             legend(axes, 2)
         _labels(axes, rows, max(series.values(), key=lambda points: points[0][1]))
@@ -90,18 +100,27 @@ def pareto_energy(comparison: Comparison) -> Figure:
 
 
 def pareto_traffic(comparison: Comparison) -> Figure:
-    """Bytes of a frame against area, one panel per target."""
-    figure, panels = new_axes(len(comparison.targets), 2.9)
+    """Bytes of a frame against area, one panel per target of the overview."""
+    figure, panels = new_axes(len(comparison.overview_targets), 2.9)
     rows = comparison.rows
     unit, size = byte_unit(max(row.dram_bytes for row in rows))
-    for axes, target in zip(panels, comparison.targets):
+    for axes, target in zip(panels, comparison.overview_targets):
         measure, scale = area_unit(rows[0].area[target]["unit"])
         points = [(row.area[target]["total"] / scale, row.dram_bytes / size) for row in rows]
         _logarithmic(axes)
         axes.set(xlabel=f"{target} area ({measure})", ylabel=f"traffic ({unit} per frame)")
-        _pareto(axes, rows, points, COLOURS[0], "")
+        _fronts(axes, [(points, _pareto(axes, rows, points, COLOURS[0], ""), COLOURS[0])])
         _labels(axes, rows, points)
     return figure
+
+
+def _measured(axes, rows: Sequence[Row], points: Sequence[tuple[float, float]], colour: str, name: str | None = None):
+    """Coats as a line, stored weights as squares."""
+    coats = [point for row, point in zip(rows, points) if row.design.coats]
+    axes.plot(*zip(*coats), "-o", color=colour, linewidth=1.2, markersize=4, label=name)
+    for row, point in zip(rows, points):
+        if not row.design.coats:
+            axes.plot(*point, "s", color=colour, markersize=4)
 
 
 def accuracy(comparison: Comparison) -> Figure:
@@ -112,11 +131,11 @@ def accuracy(comparison: Comparison) -> Figure:
     unit, size = byte_unit(max(row.costs.packed_bytes for row in rows))
     shares = [100 * row.accuracy.value for row in rows]
     points = [(row.costs.packed_bytes / size, share) for row, share in zip(rows, shares)]
-    sizes.plot(*zip(*points), "-o", color=COLOURS[0], linewidth=1.2, markersize=5)
+    _measured(sizes, rows, points, COLOURS[0])
     series = {name: [(row.per_frame(energy_of(row, name, price).total_pj), share) for row, share in zip(rows, shares)]
               for name in set_names(comparison)}
     for (name, places), colour in zip(series.items(), COLOURS[1:]):
-        energies.plot(*zip(*places), "-o", color=colour, linewidth=1.2, markersize=4, label=f"{name}, {price:g} pJ/bit")
+        _measured(energies, rows, places, colour, f"{name}, {price:g} pJ/bit")
     sizes.set(xlabel=f"packed size ({unit})", ylabel="test accuracy (%)")
     energies.set(xlabel="energy (µJ per frame)", ylabel="test accuracy (%)")
     energies.legend(fontsize=8, loc="lower right")

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from multiprocessing import get_context
 
@@ -14,12 +14,14 @@ from arch.config import MAX_COATS, EngineConfig
 from compiler.expected import Coats
 from golden import bundled, packed
 from golden.densities import RELEASED_DENSITIES
+from golden.networks import network_topology
 from golden.topology import Topology
 from reports.actions import actions
-from reports.area import area
 from reports.area.points import load
+from reports.area.synthesis import FPGAS
 from reports.design import Costs, Design, costs
 from reports.energy import CONVENTIONS, DRAM_PJ_PER_BIT, NODE_NM, Energy, EnergyRange, default_sets, energies
+from reports.trained import BUNDLED_SEED, recorded
 
 __all__ = ["Accuracy", "BASELINES", "CLOCK_MHZ", "Comparison", "Row", "compare", "measured_accuracy", "parse_coats"]
 
@@ -29,8 +31,8 @@ BASELINES = {8: "int8", 4: "int4", 1: "1 bit"}
 CLOCK_MHZ = 100.
 """Of frames per second, if none is given."""
 
-CHIP = CONVENTIONS["hiddenite"]
-"""The chip in whose convention energy per operation is given."""
+CHIPS = tuple(CONVENTIONS.values())
+"""The chips in whose conventions energy per operation is given; the first one's stands in the overview."""
 
 _SAME_DENSITY = 1e-6
 
@@ -64,8 +66,16 @@ class Accuracy:
     model: str
 
 
-def measured_accuracy(topology: Topology, densities: tuple[float, ...]) -> Accuracy | None:
-    """Accuracy of the bundled model with this topology and these kept fractions in every layer; None without one."""
+def measured_accuracy(topology: Topology, design: Design) -> Accuracy | None:
+    """Of coats, accuracy of the bundled model with this topology and these kept fractions in every layer; of int8, that
+    of the dense network trained beside the bundled models. None without one."""
+    if not design.coats:
+        dense = next((result for result in recorded() if not result.coats and result.seed == BUNDLED_SEED
+                      and network_topology(result.network) == topology), None)
+        return None if dense is None or design.bits != 8 else Accuracy(
+            value=dense.integer_accuracy, model=f"dense, seed {dense.seed}", test_images=dense.test_images,
+            data_set=dense.data_set)
+    densities = design.densities
     for name, path in bundled.models().items():
         network = packed.load(path)
         if network.topology != topology or "integer_accuracy" not in network.provenance:
@@ -130,15 +140,16 @@ class Row:
 
     @cached_property
     def area(self) -> dict[str, dict]:
-        """By target."""
+        """By target; a baseline's without generator, decoder and weight builder."""
         return {target: self.costs.area(target) for target in self.targets}
 
     @cached_property
-    def stored_area(self) -> dict[str, float]:
-        """A baseline's area by target without generator, decoder and weight builder; none of coats."""
+    def widened_area(self) -> dict[str, float]:
+        """A baseline's area by target with generator, decoder and weight builder: the engine of coats with wider
+        weights. None of coats."""
         if self.design.coats:
             return {}
-        return {target: area(self.costs.engine, target, weight_path=False).total for target in self.targets}
+        return {target: self.costs.area(target, weight_path=True)["total"] for target in self.targets}
 
     @property
     def energies(self) -> tuple[Energy, ...]:
@@ -150,11 +161,12 @@ class Row:
         return picojoules / 1e6 / self.design.batch
 
     @cached_property
-    def femtojoules_per_op(self) -> tuple[float, float]:
-        """Least and most in the convention of :data:`CHIP`, over the constant sets nearest to its node."""
-        chip = energies(actions(self.costs.record, self.costs.engine), self.costs.engine, sets=CHIP.sets,
-                        dram_pj_per_bit=(0.,))
-        return CHIP.range(chip, self.costs.estimate.macs)
+    def femtojoules_per_op(self) -> dict[str, tuple[float, float]]:
+        """Least and most in the convention of every one of :data:`CHIPS`, by name, over the constant sets nearest to
+        its node."""
+        counts, engine = actions(self.costs.record, self.costs.engine), self.costs.engine
+        return {chip.name: chip.range(energies(counts, engine, sets=chip.sets, dram_pj_per_bit=(0.,)),
+                                      self.costs.estimate.macs) for chip in CHIPS}
 
     @property
     def energy(self) -> EnergyRange:
@@ -166,9 +178,8 @@ class Row:
         values = self.costs.to_json(self.targets, self.accuracy and self.accuracy.value)
         return {**values, "label": self.label, "clock_mhz": self.clock_mhz,
                 "frames_per_second": self.frames_per_second,
-                "area_without_weight_path": dict(self.stored_area),
-                "fj_per_op": {CHIP.name: list(self.femtojoules_per_op)},
-                "energy_breakdown_pj": [energy.to_json() for energy in self.energies],
+                "area_with_weight_path": dict(self.widened_area),
+                "fj_per_op": {chip: list(span) for chip, span in self.femtojoules_per_op.items()},
                 "accuracy_of": asdict(self.accuracy) if self.accuracy else None}
 
 
@@ -185,6 +196,8 @@ class Comparison:
     targets: tuple[str, ...]
     coats: tuple[Row, ...]
     baselines: tuple[Row, ...]
+    #: With code "best": the most coats in code "unary", which may take less energy for more bytes.
+    unary: Row | None = None
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -196,11 +209,15 @@ class Comparison:
         """The baseline that ratios are against."""
         return next(row for row in self.baselines if row.design.bits == 8)
 
-    def to_json(self) -> dict:
-        """Plain JSON values."""
-        return {"network": self.network, "schedule": self.schedule, "code": self.code, "preset": self.config.name,
-                "batch": self.batch, "clock_mhz": self.clock_mhz, "rows": [row.to_json() for row in self.coats],
-                "baselines": [row.to_json() for row in self.baselines]}
+    @property
+    def overview_targets(self) -> tuple[str, ...]:
+        """The first FPGA and the first target of standard cells: the overview and trade-offs have no room for all."""
+        fpgas = [target for target in self.targets if target in FPGAS]
+        return (*fpgas[:1], *[target for target in self.targets if target not in FPGAS][:1])
+
+    def to_json(self) -> list[dict]:
+        """Plain JSON values of all :attr:`rows`."""
+        return [row.to_json() for row in self.rows]
 
     def to_csv(self) -> str:
         """A line per row, with the unit in every column's name."""
@@ -221,19 +238,20 @@ def _flat(row: Row) -> dict:
             "shannon_bytes": values["shannon_bytes"], "packed_bytes": values["packed_bytes"]}
     line |= {f"dram_{stream.removesuffix('_bytes')}_bytes_per_run": size
              for stream, size in values["dram_bytes"].items()}
+    line["dram_total_bytes_per_run"] = values["dram_total_bytes"]
     line |= {"floor_bytes_per_run": values["floor_bytes"], "cycles_per_run": values["cycles"],
              "utilisation_fraction": values["utilisation"], "clock_MHz": values["clock_mhz"],
              "frames_per_second": values["frames_per_second"]}
     for target, found in values["area"].items():
         line |= {f"area_{target}_{part}_{found['unit']}": found[part] for part in ("total", "logic", "memory")}
         line[f"area_{target}_memory_blocks_18Kbit"] = found["memory_blocks"]
-        line[f"area_{target}_without_weight_path_{found['unit']}"] = values["area_without_weight_path"].get(target)
+        line[f"area_{target}_with_weight_path_{found['unit']}"] = values["area_with_weight_path"].get(target)
     for one in values["energy_pj"]:
         at = f"energy_{one['set']}_dram_{one['dram_pj_per_bit']:g}_pJ_per_bit"
         line |= {f"{at}_{part}_pJ_per_run": one[part] for part in ("total", "on_chip", "dram")}
-    low, high = row.femtojoules_per_op
-    return line | {f"{CHIP.name}_convention_low_fJ_per_op": low, f"{CHIP.name}_convention_high_fJ_per_op": high,
-                   "accuracy_fraction": values["accuracy"]}
+    for chip, (low, high) in row.femtojoules_per_op.items():
+        line |= {f"{chip}_convention_low_fJ_per_op": low, f"{chip}_convention_high_fJ_per_op": high}
+    return line | {"accuracy_fraction": values["accuracy"]}
 
 
 def compare(network: str, coats: Iterable[int], *, config: EngineConfig, schedule: str = "uniform:0.7",
@@ -266,13 +284,14 @@ def compare(network: str, coats: Iterable[int], *, config: EngineConfig, schedul
         Coats(design.densities, code)
     for target in targets:
         load(target)
-    designs = [*stored, *coated]
+    unary = [replace(coated[-1], code="unary")] if code == "best" else []
+    designs = [*stored, *coated, *unary]
     found = dict(progress(_all(designs, sets, dram, jobs), len(designs)))
-    rows = [Row(costs=found[design], clock_mhz=clock_mhz, targets=targets,
-                accuracy=measured_accuracy(topology, design.densities) if design.coats else None)
-            for design in (*coated, *stored)]
+    rows = {design: Row(costs=costs, clock_mhz=clock_mhz, targets=targets,
+                        accuracy=measured_accuracy(topology, design)) for design, costs in found.items()}
     return Comparison(network=network, schedule=schedule, code=code, config=config, batch=batch, clock_mhz=clock_mhz,
-                      targets=targets, coats=tuple(rows[:len(coated)]), baselines=tuple(rows[len(coated):]))
+                      targets=targets, coats=tuple(rows[design] for design in coated),
+                      baselines=tuple(rows[design] for design in stored), unary=rows[unary[0]] if unary else None)
 
 
 def _all(designs: list[Design], sets: tuple[str, ...], dram: tuple[float, ...],

@@ -13,8 +13,9 @@ STREAM_NAMES = {"masks or weights": "mask_bytes", "parameters": "parameter_bytes
 
 
 def number(value: float) -> str:
-    """Three significant digits, or all digits before the point."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    """Three significant digits, or all digits before the point; three decimals at most."""
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+    return f"{value:,.{digits}f}"
 
 
 def range_text(values: Sequence[float]) -> str:

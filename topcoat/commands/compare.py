@@ -75,8 +75,8 @@ def _compare_network(options) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     compare_page.write(options.output, comparison)
     write_atomically(options.output / "compare.csv", lambda path: path.write_text(comparison.to_csv()))
-    write_json(options.output / "compare.json", comparison.to_json())
-    write_json(options.json, [row.to_json() for row in comparison.coats])
+    for path in options.output / "compare.json", options.json:
+        write_json(path, comparison.to_json())
     print(f"\npage: {options.output / 'index.html'}; figures, compare.csv and compare.json beside it")
     return 0
 

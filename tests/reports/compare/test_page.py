@@ -150,5 +150,24 @@ def test_accuracy_is_never_guessed(text):
     rows = {row[0]: row[1] for row in re.findall(
         r'<th scope="row">(1 coat|3 coats|int8|int4|1 bit)</th>(.*?)</tr>', text.split('id="overview"')[1].split(
             'class="settings"')[0])}
-    last = {label: re.findall(r"<td>(.*?)</td>", cells)[-1] for label, cells in rows.items()}
-    assert last == {"1 coat": "91.98", "3 coats": "92.95", **dict.fromkeys(("int8", "int4", "1 bit"), "not measured")}
+    first = {label: re.findall(r"<td>(.*?)</td>", cells)[0] for label, cells in rows.items()}
+    assert first == {"1 coat": "91.98", "3 coats": "92.95", "int8": "93.93",
+                     **dict.fromkeys(("int4", "1 bit"), "not measured")}
+
+
+@pytest.mark.parametrize("anchor, needed", [
+    ("energy", ("HBM3, 4.05 pJ/bit", "LPDDR4, 8 pJ/bit", "from 20 pJ/bit", "single-ported", "words of 64 bits")),
+    ("area", ("tables of <code>ans</code>", "a read and a write port", "With the path of coats")),
+    ("convention", ("Hiddenite: 28.7", "BrainTTA: 35 fJ/op (binary), 67 fJ/op (ternary), 405 fJ/op (int8)")),
+    ("traffic", ("<code>--batch</code>",)),
+])
+def test_what_a_source_must_say(text, anchor, needed):
+    entry, = re.findall(f'<section id="source-{anchor}">(.*?)</section>', text, re.DOTALL)
+    assert [part for part in needed if part not in entry] == []
+
+
+def test_layers_of_every_row(text):
+    layers = text.split('<details id="layers">')[1].split("<h2")[0]
+    tables = re.findall(r"<details><summary><code>(.*?)</code></summary>(.*?)</details>", layers, re.DOTALL)
+    assert [label for label, _ in tables] == ["1 coat", "3 coats", "int8", "int4", "1 bit"]
+    assert all(table.count('<th scope="row">') == 10 for _, table in tables)

@@ -8,15 +8,20 @@ import json
 import pytest
 
 from arch.config import PRESETS, EngineConfig
+from arch.counters import STREAMS
+from golden import packed
+from golden.bundled import models
 from golden.networks import network_topology
-from golden.densities import schedule_densities
+from reports import accuracy
+from reports.area.comparison import compare_coats
 from reports.area.points import targets
 from reports.compare import compare
 from reports.compare.figures import figures
 from reports.compare.pareto import front
 from reports.compare.rows import measured_accuracy, parse_coats
-from reports.compare.units import byte_unit
+from reports.compare.units import area_unit, byte_unit
 from reports.design import Design, costs
+from reports.trained import BUNDLED_SEED, recorded
 
 COATS = (1, 2, 3, 7)
 
@@ -67,25 +72,38 @@ def test_rows_are_the_designs(comparison):
 
 def test_json_has_what_other_tools_read(comparison):
     result = json.loads(json.dumps(comparison.to_json()))
-    assert [row["coats"] for row in result["rows"]] == list(COATS)
-    assert [row["bits"] for row in result["baselines"]] == [8, 4, 1]
-    for row in result["rows"] + result["baselines"]:
+    assert [row["coats"] for row in result] == [*COATS, 0, 0, 0]
+    assert [row["bits"] for row in result] == [None] * len(COATS) + [8, 4, 1]
+    for row in result:
         assert set(row) >= KEYS
         assert set(row["area"]) == set(targets())
-        streams = {name: size for name, size in row["dram_bytes"].items() if name != "total"}
-        assert row["dram_bytes"]["total"] == sum(streams.values()) >= row["floor_bytes"] >= row["shannon_bytes"]
+        assert set(row["dram_bytes"]) == {f"{stream}_bytes" for stream in STREAMS}
+        total = sum(row["dram_bytes"].values())
+        assert row["dram_total_bytes"] == total >= row["floor_bytes"] >= row["shannon_bytes"]
         assert {(one["set"], one["dram_pj_per_bit"]) for one in row["energy_pj"]} == {
             (name, price) for name in ("horowitz-45", "hwcomponents-45", "zigzag-45") for price in (4, 8, 20)}
         for one in row["energy_pj"]:
-            assert one["dram"] == pytest.approx(8 * one["dram_pj_per_bit"] * row["dram_bytes"]["total"])
+            assert one["dram"] == pytest.approx(8 * one["dram_pj_per_bit"] * total)
+            assert one["total"] == pytest.approx(one["dram"] + sum(one["components"].values()))
         assert row["frames_per_second"] == pytest.approx(100e6 / row["cycles"])
+
+
+def test_layers_add_up(comparison):
+    for row in (*comparison.rows, comparison.unary):
+        values = row.to_json()
+        layers = values["layers"]
+        assert [layer["name"] for layer in layers] == [layer.name for layer in network_topology("fashion").layers]
+        for key in "weights", "macs", "cycles":
+            assert sum(layer[key] for layer in layers) == values[key]
+        for stream, size in values["dram_bytes"].items():
+            assert stream == "program_bytes" or sum(layer["dram_bytes"][stream] for layer in layers) == size
 
 
 def test_one_more_coat_never_takes_less(comparison):
     rows = [row.to_json() for row in comparison.coats]
     for less, more in zip(rows, rows[1:]):
         assert less["packed_bytes"] < more["packed_bytes"] and less["paper_mib"] < more["paper_mib"]
-        assert less["dram_bytes"]["total"] < more["dram_bytes"]["total"]
+        assert less["dram_total_bytes"] < more["dram_total_bytes"]
         assert all(less["area"][target]["total"] <= more["area"][target]["total"] for target in targets())
 
 
@@ -104,12 +122,22 @@ def test_csv_says_the_same(comparison):
 
 def test_accuracy_is_measured_or_absent(comparison):
     assert [row.accuracy and row.accuracy.model for row in comparison.rows] == [
-        "fashion-n1", "fashion-n2", "fashion-n3", "fashion-n7", None, None, None]
-    assert comparison.coats[-1].to_json()["accuracy"] == .9313
+        "fashion-n1", "fashion-n2", "fashion-n3", "fashion-n7", "dense, seed 1", None, None]
+    assert comparison.coats[-1].to_json()["accuracy"] == .9313 < comparison.int8.to_json()["accuracy"]
+    engine = {"network": "fashion", "config": EngineConfig.preset("edge")}
     topology = network_topology("fashion")
-    assert measured_accuracy(topology, schedule_densities("uniform", .3, 4)) is None
-    assert measured_accuracy(topology, schedule_densities("uniform", .5, 3)) is None
-    assert measured_accuracy(network_topology("fashion", width=16), schedule_densities("uniform", .3, 3)) is None
+    assert measured_accuracy(topology, Design(coats=4, **engine)) is None
+    assert measured_accuracy(topology, Design(coats=3, schedule="uniform:.5", **engine)) is None
+    for design in Design(coats=3, **engine), Design(bits=8, **engine):
+        assert measured_accuracy(topology, design).data_set == "fashion-mnist"
+        assert measured_accuracy(network_topology("fashion", width=16), design) is None
+
+
+def test_the_record_of_trained_networks_is_the_document():
+    assert accuracy.page_table(recorded()) in accuracy.PAGE.read_text()
+    bundled = {row.coats: row.integer_accuracy for row in recorded() if row.seed == BUNDLED_SEED}
+    assert bundled == {len(network.layers[0].densities): network.provenance["integer_accuracy"] for network in map(
+        packed.load, models().values())} | {0: bundled[0]}
 
 
 def test_a_batch_is_shown_by_the_frame(comparison):
@@ -118,7 +146,10 @@ def test_a_batch_is_shown_by_the_frame(comparison):
     assert row.costs.estimate.macs == 4 * alone.costs.estimate.macs
     assert row.cycles < 1.1 * alone.cycles and row.dram_bytes < alone.dram_bytes
     assert row.frames_per_second == pytest.approx(4 * 1e8 / row.costs.estimate.cycles)
-    assert row.femtojoules_per_op == pytest.approx(alone.femtojoules_per_op, rel=.1)
+    for chip, found in row.femtojoules_per_op.items():
+        assert found == pytest.approx(alone.femtojoules_per_op[chip], rel=.1)
+    # No image shares another one's masks; the floor, which needs them once, falls.
+    assert row.bytes["mask_bytes"] == alone.bytes["mask_bytes"] and row.floor_bytes < alone.floor_bytes
 
 
 def test_another_node_has_other_sets(comparison):
@@ -130,8 +161,42 @@ def test_another_node_has_other_sets(comparison):
 
 def test_a_baseline_has_no_path_from_masks_to_weights(comparison):
     for row in comparison.baselines:
-        assert all(row.stored_area[target] < row.area[target]["total"] for target in targets())
-    assert comparison.coats[0].stored_area == {}
+        assert all(row.widened_area[target] > row.area[target]["total"] for target in targets())
+    assert comparison.coats[0].widened_area == {}
+
+
+@pytest.mark.parametrize("target", targets())
+def test_areas_are_those_of_the_area_report(comparison, target):
+    """Lanes that suit the target, int8 without the path from masks to weights; only its weight buffer has grown."""
+    area = {row.engine: row.total for row in compare_coats("edge", target)}
+    assert comparison.coats[0].area[target]["total"] == area["1 coat"]
+    assert comparison.coats[-1].area[target]["total"] == area["2 to 7 coats"]
+    assert comparison.int8.area[target]["total"] >= area["int8, stored only"]
+    assert comparison.int8.widened_area[target] >= area["int8"]
+
+
+def test_the_overview_has_room_for_two_targets(comparison):
+    many = dataclasses.replace(comparison, targets=("asap7", "ecp5", "osu018", "xc7"))
+    assert many.overview_targets == ("ecp5", "asap7")
+    assert dataclasses.replace(comparison, targets=("osu018",)).overview_targets == ("osu018",)
+
+
+def test_trade_offs_stand_at_the_areas_of_the_table(comparison):
+    figure = figures(comparison)["pareto-traffic"]
+    places = {(line.get_xdata()[0], line.get_marker()) for line in figure.axes[0].lines if line.get_marker() != "None"}
+    target = comparison.overview_targets[0]
+    unit, size = area_unit(comparison.int8.area[target]["unit"])
+    assert places == {(row.area[target]["total"] / size, "o" if row.design.coats else "s") for row in comparison.rows}
+    border, = (line for line in figure.axes[0].lines if line.get_marker() == "None")
+    assert len(border.get_xdata()) >= 3 and border.get_xdata()[-1] == figure.axes[0].get_xlim()[1]
+
+
+def test_the_code_of_least_energy_stands_beside_the_smallest(comparison):
+    unary = comparison.unary
+    assert (unary.design.coats, unary.costs.code) == (7, "unary")
+    assert unary.costs.packed_bytes > comparison.coats[-1].costs.packed_bytes
+    assert unary.energy.low.total_pj < comparison.coats[-1].energy.low.total_pj
+    assert compare("fashion", (1,), config=EngineConfig.preset("edge"), code="raw").unary is None
 
 
 @pytest.mark.parametrize("options, message", [
