@@ -139,7 +139,8 @@ class Costs:
         """Plain JSON values, under the keys of the command line's contract."""
         run, design = self.estimate, self.design
         return {
-            "network": design.network, "coats": design.coats, "bits": None if design.coats else design.bits,
+            "network": design.network, "width": design.width, "coats": design.coats,
+            "bits": None if design.coats else design.bits,
             "schedule": design.schedule if design.coats else None, "densities": list(design.densities),
             "code": self.code, "weights": self.weights, "macs": run.macs,
             "batch": run.batch, "paper_mib": self.paper_bytes / 2 ** 20, "shannon_bytes": run.shannon_bytes,

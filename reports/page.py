@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib import image as matplotlib_image
 
 from golden.checkpoint import write_atomically
-from reports import coats, layers, plots
+from reports import coats, layers, plots, tables
 from reports.coats import CoatRow
 from sim.network import NetworkRun
 
@@ -34,7 +34,7 @@ th:first-child, td:first-child { text-align: left }
 .good { color: var(--good); font-weight: 600 } .bad { color: var(--bad); font-weight: 600 }
 .images { display: flex; flex-wrap: wrap; gap: .5rem } .images figure { margin: 0; text-align: center; font-size: 11px }
 .images img { width: 64px; height: 64px; image-rendering: pixelated; display: block }
-"""
+""" + tables.STYLE
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -73,16 +73,34 @@ def layer_rows(run: NetworkRun) -> list[tuple[str, ...]]:
 LAYER_HEADER = ("layer", "MACs", "cycles", "utilisation", "mask bytes", "bit-exact")
 
 
+_SOURCES = {
+    "source-models": ("Models", (
+        "Trained models in <code>.coat</code> files. <em>Density</em> is the share of weights that the first coat "
+        "keeps. <em>Accuracy</em> is the packed integer model's on the whole test set, measured on packing "
+        "(<code>docs/accuracy.md</code>).")),
+    "source-sizes": ("Sizes", (
+        "<em>File</em>: the whole <code>.coat</code> file. <em>Masks</em>: coded coat indices alone. <em>Shannon</em>: "
+        "count of weights × entropy of their coat index. <em>Paper</em>: the size formula of the multicoated-supermask "
+        "paper, mask bits and 32 bits per normalisation scale (<code>golden/codes.py</code>). <em>int8</em> and "
+        "<em>fp32</em>: a byte and four bytes per weight.")),
+    "source-counters": ("Cycles and traffic", (
+        "Counters of the simulated engine with ideal memory, per image (<code>topcoat simulate</code>). "
+        "<em>Utilisation</em>: multiply-accumulates ÷ (cycles × multiply positions). <em>Against int8</em>: bytes of "
+        "8-bit weights ÷ mask bytes that crossed the memory interface; activations, alike in both, are not in it.")),
+}
+
+
 def comparison(rows: list[CoatRow]) -> str:
-    """The section on coats: table and plots."""
+    """The section on coats: table, plots, and where their numbers come from."""
+    anchors = ("source-models",) * 3 + ("source-sizes",) * 6 + ("source-counters",) * 4
+    columns = [tables.Column(title, unit, anchor, lambda row, cell=cell: coats.text_rows([row])[0][cell])
+               for cell, (title, unit, anchor) in enumerate(zip(coats.HEADER[1:], coats.UNITS, anchors), 1)]
     figures = (plots.accuracy_against_size(rows), plots.bits_per_weight(rows), plots.weight_traffic(rows),
                plots.cycles(rows))
-    return (f"<h2>One to {max(row.coats for row in rows)} coats</h2>"
-            "<p>Sizes in KiB. Accuracy is the packed integer model's on the whole test set, measured on packing; "
-            "cycles, traffic and utilisation are counters of the simulated engine. <em>Paper</em> is the size formula "
-            "of the multicoated-supermask paper (mask bits and 32 bits per normalisation scale); <em>against int8</em> "
-            "divides the bytes of 8-bit weights by the mask bytes that crossed the memory interface.</p>"
-            f"{table(coats.HEADER, coats.text_rows(rows))}<div class=\"plots\">{''.join(figures)}</div>")
+    sources = "".join(f'<section id="{anchor}"><h3>{title}</h3><p>{text}</p></section>'
+                      for anchor, (title, text) in _SOURCES.items())
+    shown = tables.table(rows, columns, name=lambda row: row.model, head="model", source="source-models")
+    return f'<h2>Coats</h2>{shown}<div class="plots">{"".join(figures)}</div>{sources}'
 
 
 def simulated(model: str, run: NetworkRun, images: np.ndarray, labels: np.ndarray) -> str:

@@ -13,7 +13,7 @@ from reports.compare.rows import CHIPS, Comparison, Row
 from reports.compare.units import area_unit, byte_unit, middle_price, number, range_text, set_names, span
 from reports.tables import Column
 
-STYLE = tables.STYLE + """
+STYLE = """
 h2 { scroll-margin-top: 1rem } section { scroll-margin-top: 1rem } h3 { font-size: 1rem; margin-bottom: .2rem }
 #figure-breakdown { grid-row: span 2 }
 .pair { display: flex; flex-wrap: wrap; gap: 0 2.5rem; align-items: flex-start } .pair > .tables { min-width: 0 }
@@ -42,6 +42,7 @@ def _settings(comparison: Comparison) -> str:
         ("weights", f"{costs.weights:,}", "weights", "source-network"),
         ("work", f"{costs.estimate.macs / comparison.batch / 1e6:,.1f}", "million multiply-accumulates per frame",
          "source-network"),
+        ("first stage", f"{comparison.int8.design.topology.layers[0].out_channels:,}", "channels", "source-network"),
         ("array", f"{engine.columns:,}", "columns", "source-rows"),
         ("column", f"{engine.lanes:,}", "multiply positions", "source-rows"),
         ("activation memory", f"{engine.activation_bytes / 1024:,.0f}", "KiB", "source-rows"),

@@ -254,12 +254,13 @@ def _flat(row: Row) -> dict:
     return line | {"accuracy_fraction": values["accuracy"]}
 
 
-def compare(network: str, coats: Iterable[int], *, config: EngineConfig, schedule: str = "uniform:0.7",
-            code: str = "best", batch: int = 1, clock_mhz: float = CLOCK_MHZ,
+def compare(network: str, coats: Iterable[int], *, config: EngineConfig, width: int | None = None,
+            schedule: str = "uniform:0.7", code: str = "best", batch: int = 1, clock_mhz: float = CLOCK_MHZ,
             dram_pj_per_bit: Iterable[float] = DRAM_PJ_PER_BIT, node_nm: int = NODE_NM, targets: Iterable[str] = (),
             jobs: int = 1, progress: Callable[[Iterator, int], Iterable] = lambda done, count: done) -> Comparison:
-    """``network`` with every number of ``coats``, and its baselines, on engines like ``config``. Energies are ranges
-    over the constant sets of ``node_nm``.
+    """``network`` with every number of ``coats``, and its baselines, on engines like ``config``. ``width`` is the
+    number of channels of the first stage, if not the network's own. Energies are ranges over the constant sets of
+    ``node_nm``.
 
     ``targets`` are those of :func:`reports.area.points.targets` that areas are wanted for. ``jobs`` processes work at
     once; ``progress`` wraps the iterator over the designs that are done and gets their number. Raises
@@ -276,7 +277,7 @@ def compare(network: str, coats: Iterable[int], *, config: EngineConfig, schedul
     if not dram or not all(0 <= price < float("inf") for price in dram):
         raise ValueError(f"DRAM costs must be at least 0 pJ/bit, not {', '.join(map('{:g}'.format, dram)) or 'none'}")
     sets = tuple(costs.name for costs in default_sets(node_nm))
-    common = {"network": network, "config": config, "batch": batch}
+    common = {"network": network, "config": config, "width": width, "batch": batch}
     coated = [Design(coats=count, schedule=schedule, code=code, **common) for count in coats]
     stored = [Design(bits=bits, **common) for bits in BASELINES]
     topology = stored[0].topology

@@ -39,15 +39,16 @@ def _link(name: str) -> str:
 
 def _sets(comparison: Comparison) -> str:
     """The constant sets, with source, command and versions."""
-    found = {energy.costs.name: energy.costs for energy in comparison.rows[0].energies}
+    found, engine = {energy.costs.name: energy.costs for energy in comparison.rows[0].energies}, comparison.config
     items = []
     for costs in found.values():
         made = (f" Made with <code>{escape(costs.command)}</code>: {escape(_pairs(costs.versions))}."
                 if costs.command else "")
         lacking = f" No figure for {escape(', '.join(costs.uncovered))}." if costs.uncovered else ""
         widths = sorted({point.bits for point in costs.sram})
-        stretched = (f" SRAM figures are of words of {widths[0]} bits: a wider word, such as 256 bits of a mask buffer "
-                     f"or an activation bank, is taken to cost in proportion." if len(widths) == 1 else "")
+        stretched = (f" SRAM figures are of words of {widths[0]} bits: others, here {engine.bus_bits} bits in the mask "
+                     f"buffer and {8 * engine.lanes} in the activation memory, are taken to cost in proportion, which is "
+                     "too much for wide ones." if len(widths) == 1 else "")
         links = ", ".join(map(_link, _ORIGINS.get(costs.name.split("-")[0], ("zigzag", "cacti"))))
         items.append(f"<li><code>{escape(costs.name)}</code>, {costs.node_nm} nm: {escape(costs.source)}."
                      f"{made}{lacking}{stretched} Origin: {links}. Figures: "

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import resource
 
 import pytest
 
@@ -23,27 +24,54 @@ def test_a_network_by_its_shapes(tmp_path, capsys):
                  "--code", "unary", "--clock", "50", "--dram-pj", "6", "--jobs", "2", "-o", str(folder), "--json",
                  str(target)]) == 0
     printed = capsys.readouterr()
-    assert "energy (µJ per frame)" in printed.out and str(folder / "index.html") in printed.out
+    header, _, units, *_ = printed.out.splitlines()
+    assert header.split()[:3] == ["weights", "accuracy", "packed"] and "µJ per frame" in units
+    assert max(map(len, printed.out.splitlines())) < 170 and str(folder / "index.html") in printed.out
     assert "designs of fashion: 100%" in printed.err
     rows = json.loads(target.read_text())
-    assert [row["coats"] for row in rows] == [1, 3]
-    for row in rows:
+    assert [row["label"] for row in rows] == ["1 coat", "3 coats", "int8", "int4", "1 bit"]
+    for row in rows[:2]:
         assert (row["network"], row["schedule"], row["code"]) == ("fashion", "linear:0.6", "unary")
         assert (row["weights"], row["macs"], row["accuracy"]) == (307_232, 10_721_024, None)
         assert row["frames_per_second"] == pytest.approx(50e6 / row["cycles"])
         assert row["engine"]["name"] == "edge" and {one["dram_pj_per_bit"] for one in row["energy_pj"]} == {6.}
-    whole = json.loads((folder / "compare.json").read_text())
-    assert whole["rows"] == rows and [row["label"] for row in whole["baselines"]] == ["int8", "int4", "1 bit"]
+    assert json.loads((folder / "compare.json").read_text()) == rows
     with open(folder / "compare.csv", newline="") as file:
         assert [row["row"] for row in csv.DictReader(file)] == ["1 coat", "3 coats", "int8", "int4", "1 bit"]
     assert (folder / "index.html").exists() and (folder / "size.png").exists() and (folder / "size.svg").exists()
+
+
+def test_another_engine_and_width(tmp_path):
+    assert main(["compare", "--network", "fashion", "--coats", "3", "--preset", "edge", "--width", "16", "--columns",
+                 "8", "--lanes", "32", "--activation-kib", "64", "--mask-kib", "8", "--jobs", "1", "-o", str(tmp_path),
+                 "--json", str(tmp_path / "rows.json")]) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    fields = "name", "columns", "lanes", "activation_bytes", "mask_bytes"
+    assert [rows[0]["engine"][field] for field in fields] == ["custom", 8, 32, 64 << 10, 8 << 10]
+    assert {row["weights"] for row in rows} == {77_328} and {row["accuracy"] for row in rows} == {None}
+    page = (tmp_path / "index.html").read_text()
+    assert all(f">{value} <" in page for value in (8, 16, 32, 64))
+
+
+@pytest.mark.nightly
+def test_one_network_takes_less_than_a_minute(tmp_path):
+    """Of processor time, of all processes together, so that a busy machine does not fail it."""
+    def used() -> float:
+        return sum(usage.ru_utime + usage.ru_stime
+                   for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
+    before = used()
+    assert main(["compare", "--network", "resnet50", "--coats", "1-7", "--jobs", "2", "-o", str(tmp_path)]) == 0
+    assert used() - before < 60
 
 
 @pytest.mark.parametrize("options, message", [
     (("--coats", "0-7"), "coats must be counts and ranges in 1..7"), (("--network", "lenet"), "network must be one of"),
     (("--schedule", "uniform"), "schedule must be uniform:S, linear:S"), (("--clock", 0), "clock must be above 0 MHz"),
     (("--schedule", "released", "--coats", "1-7"), "schedule released has densities of 1 to 3 coats, not 4"),
-    (("--dram-pj", "-1"), "at least 0 pJ/bit"), (("fashion-n3",), "give --network or models, not both: fashion-n3"),
+    (("--dram-pj", "-1"), "at least 0 pJ/bit"), (("--width", 0), "width must be at least 1"),
+    (("--columns", 0), "columns"), (("--mask-kib", 0), "mask_bytes"),
+    (("fashion-n3",), "give --network or models, not both: fashion-n3"),
 ])
 def test_what_it_cannot_compare(options, message, tmp_path, capsys):
     assert message in failing(capsys, "--network", "fashion", "-o", tmp_path / "page", *options)
@@ -52,6 +80,7 @@ def test_what_it_cannot_compare(options, message, tmp_path, capsys):
 
 def test_options_of_networks_need_one(tmp_path, capsys):
     assert failing(capsys, "--dram-pj", 4, "-o", tmp_path / "page").endswith("--dram-pj needs --network NAME")
+    assert failing(capsys, "--mask-kib", 4, "-o", tmp_path / "page").endswith("--mask-kib needs --network NAME")
 
 
 def test_stale_points_say_how_to_renew_them(tmp_path, capsys, monkeypatch):

@@ -9,7 +9,7 @@ from arch.config import EngineConfig
 from golden import bundled, datasets
 from reports import coats, page
 from sim.network import simulate
-from topcoat.commands import compare
+from topcoat.commands import compare_models
 from topcoat.output import table, write_json
 
 MODEL = "fashion-n3"
@@ -36,7 +36,7 @@ def run(options) -> int:
           f"{result.images} images, {result.cycles:,} cycles, {result.cycles_per_second:,.0f} cycles per second")
     print(f"accuracy RTL {result.accuracy:.4f} {equal} accuracy golden {result.golden_accuracy:.4f}\n")
 
-    rows = compare.rows(list(bundled.models()), "edge", 4)
+    rows = compare_models.rows(list(bundled.models()), "edge", 4)
     print(table(coats.HEADER, coats.text_rows(rows)))
     target = options.output / "index.html"
     page.write(target, "Topcoat: a multicoated supermask network on open hardware",
