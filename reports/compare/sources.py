@@ -47,8 +47,8 @@ def _sets(comparison: Comparison) -> str:
         lacking = f" No figure for {escape(', '.join(costs.uncovered))}." if costs.uncovered else ""
         widths = sorted({point.bits for point in costs.sram})
         stretched = (f" SRAM figures are of words of {widths[0]} bits: others, here {engine.bus_bits} bits in the mask "
-                     f"buffer and {8 * engine.lanes} in the activation memory, are taken to cost in proportion, which is "
-                     "too much for wide ones." if len(widths) == 1 else "")
+                     f"buffer and {8 * engine.lanes} in the activation memory, are taken to cost in proportion, which "
+                     "is too much for wide ones." if len(widths) == 1 else "")
         links = ", ".join(map(_link, _ORIGINS.get(costs.name.split("-")[0], ("zigzag", "cacti"))))
         items.append(f"<li><code>{escape(costs.name)}</code>, {costs.node_nm} nm: {escape(costs.source)}."
                      f"{made}{lacking}{stretched} Origin: {links}. Figures: "

@@ -63,7 +63,8 @@ def run(options) -> int:
         options.network, parse_coats(given["coats"], given["schedule"]),
         config=_engine(options.preset or "base", given), width=given["width"], schedule=given["schedule"],
         code=given["code"], batch=given["batch"], clock_mhz=given["clock"], dram_pj_per_bit=given["dram_pj"],
-        node_nm=given["node"], targets=points.targets(), jobs=os.cpu_count() or 1 if given["jobs"] is None else given["jobs"],
+        node_nm=given["node"], targets=points.targets(),
+        jobs=os.cpu_count() or 1 if given["jobs"] is None else given["jobs"],
         progress=lambda done, count: tqdm(done, total=count, desc=f"designs of {options.network}", unit="design"))
     print(table(*page.text_table(comparison)))
     options.output.mkdir(parents=True, exist_ok=True)
