@@ -138,7 +138,7 @@ def sections(comparison: Comparison, drawings: dict[str, str]) -> list[str]:
     rows = comparison.rows
     price = _value(f"{middle_price(comparison):g}", "pJ/bit", "source-energy")
     published = "; ".join(f"{chip.title} " + ", ".join(
-        f"{_value(f'{value:g}', 'fJ per operation', 'source-convention')} on <code>{escape(network)}</code>"
+        f"{_value(f'{value:g}', 'fJ per operation', 'source-convention')} (<code>{escape(network)}</code>)"
         for network, value in chip.published.items()) for chip in CHIPS)
     nav = " · ".join(f'<a href="#{anchor}">{anchor}</a>' for anchor in (
         "overview", "size", "traffic", "time", *(["area"] if comparison.targets else []), "energy", "pareto",
