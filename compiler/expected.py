@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arch.config import ANS_BITS, MASK_WORD_BITS, MAX_COATS, EngineConfig
+from arch.config import ANS_BITS, MASK_WORD_BITS, EngineConfig
 from compiler.geometry import Geometry
 from compiler.sizes import MaskSize
 from golden import ans, codes
-from golden.densities import kept_count
+from golden.densities import check_densities, kept_count
 
 _TAIL_WORDS = 3
 """Words per lane, about, that are followed step by step."""
@@ -33,10 +33,7 @@ class Coats:
     code: str = "best"
 
     def __post_init__(self):
-        falling = all(low < high for high, low in zip((math.nextafter(1, 2), *self.densities), (*self.densities, 0)))
-        if not 1 <= len(self.densities) <= MAX_COATS or not falling:
-            raise ValueError(f"densities must be 1 to {MAX_COATS} fractions that fall from at most 1 and stay above 0, "
-                             f"not {self.densities}")
+        check_densities(self.densities)
         if self.code not in (*codes.COAT_CODES, "best"):
             raise ValueError(f"code must be one of best, {', '.join(codes.COAT_CODES)}, not {self.code!r}")
 

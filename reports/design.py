@@ -107,12 +107,15 @@ class Costs:
     estimate: Estimate
     #: Of the compulsory traffic (:mod:`reports.traffic`).
     floor_bytes: int
-    #: By the formula of the multicoated-supermask paper, in bytes; stored weights as they are.
-    paper_bytes: float
     #: Coded masks and normalisation, the header left out.
     packed_bytes: int
     record: LayerRecord
     energy: EnergyRange
+
+    @property
+    def paper_bytes(self) -> float:
+        """As :attr:`Design.paper_bytes`."""
+        return self.design.paper_bytes
 
     @property
     def weights(self) -> int:
@@ -165,7 +168,7 @@ def costs(design: Design, *, sets=None, dram_pj_per_bit: Iterable[float] = DRAM_
     record = _record(topology, run, engine, design.densities, design.bits)
     packed = sum(math.ceil(layer.packed_bytes) for layer in run.weights)
     return Costs(
-        design=design, engine=engine, estimate=run, paper_bytes=design.paper_bytes,
+        design=design, engine=engine, estimate=run,
         floor_bytes=topology_floor(topology, 8 * run.shannon_bytes, engine.activation_bytes, batch=design.batch).total,
         packed_bytes=packed + NORMALISATION_BYTES * sum(layer.out_channels for layer in topology.layers),
         record=record,

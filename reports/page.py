@@ -14,6 +14,7 @@ from matplotlib import image as matplotlib_image
 from golden.checkpoint import write_atomically
 from reports import coats, layers, plots, tables
 from reports.coats import CoatRow
+from reports.energy import COMPONENTS, EnergyRange
 from sim.network import NetworkRun
 
 FASHION_CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
@@ -130,6 +131,24 @@ def layer_report(run: NetworkRun, floor: int, baseline: int) -> str:
             f"{table(layers.TRAFFIC_HEADER, layers.traffic_rows(run, floor, baseline))}"
             "<h2>Every counter</h2><p>Cycles and counts are the engine's own, over all images. Bytes are the memory's, "
             f"booked on the layer they are for.</p>{table(layers.HEADER, layers.rows(run))}")
+
+
+_ENERGY_HEADER = ("constants", "DRAM, pJ/bit", "on chip, µJ", "DRAM, µJ", "together, µJ")
+
+
+def energy_report(run: NetworkRun, found: EnergyRange) -> str:
+    """The section on the energy of one run: an image's, by constant set and cost of DRAM, and by part of the chip."""
+    def micro(picojoules: float) -> str:
+        return f"{picojoules / run.images / 1e6:,.2f}"
+
+    ranges = [(one.costs.name, f"{one.dram_pj_per_bit:g}", *map(micro, (one.on_chip_pj, one.dram_pj, one.total_pj)))
+              for one in found.energies]
+    sets = {one.costs.name: one.components for one in found.energies}
+    parts = [(part, *(micro(components[part]) for components in sets.values())) for part in COMPONENTS]
+    return (f"<h2>Energy of an image</h2><p>{micro(found.low.total_pj)} to {micro(found.high.total_pj)} µJ, by "
+            "constant set and cost of DRAM. Actions are the program's that ran, with the engine's own counts where it "
+            "has a counter; their prices are a model (docs/assumptions.md).</p>"
+            f"{table(_ENERGY_HEADER, ranges)}<p>On chip by part, in µJ.</p>{table(('part', *sets), parts)}")
 
 
 def write(path: Path, title: str, sections: Sequence[str], *, style: str = ""):

@@ -262,13 +262,9 @@ def program_record(program: Program, zeros: Sequence[float] | None = None) -> La
     return sum(program_records(program, zeros), LayerRecord())
 
 
-def run_record(run: NetworkRun, program: Program, zeros: Sequence[float] | None = None) -> LayerRecord:
-    """Record of a simulated run, with what its engine counted; ``program`` is what it ran. Raises ValueError for
-    another configuration's."""
-    if program.config.hash != run.config.hash:
-        raise ValueError(f"program must be compiled for the run's configuration {run.config.name}, "
-                         f"not {program.config.name}")
-    return counted_record(program_record(program, zeros) * (run.images // program.batch), run.counters, run.cycles)
+def run_record(run: NetworkRun, zeros: Sequence[float] | None = None) -> LayerRecord:
+    """Record of a simulated run, with what its engine counted."""
+    return counted_record(program_record(run.program, zeros) * (run.images // run.batch), run.counters, run.cycles)
 
 
 def zero_fractions(network: IntegerNetwork) -> tuple[float, ...]:

@@ -13,7 +13,6 @@ import numpy as np
 
 from arch.descriptor import PARAMETER_BYTES
 from golden import codes
-from golden.densities import kept_count
 from golden.topology import IMAGE, Layer, Topology
 
 if TYPE_CHECKING:
@@ -65,12 +64,6 @@ def _live(topology: Topology) -> list[dict[str, int]]:
     return boundaries[::-1]
 
 
-def resident_buffer(topology: Topology) -> int:
-    """Smallest ``activation_bytes`` with which nothing spills: the most bytes alive at one layer boundary."""
-    sizes = _tensor_bytes(topology)
-    return max(sum(sizes[name] for name in live) for live in _live(topology))
-
-
 def spills(topology: Topology, activation_bytes: int) -> tuple[int, int]:
     """Bytes (written, read) of one image because an activation memory of ``activation_bytes`` cannot hold them.
 
@@ -105,15 +98,6 @@ def spills(topology: Topology, activation_bytes: int) -> tuple[int, int]:
                 saved[name] = saved.get(name, 0) + taken
                 written += taken
     return written, read
-
-
-def shannon_mask_bits(topology: Topology, densities) -> float:
-    """Shannon bits of all coat indices of a supermask with these kept fractions ("released" counts)."""
-    total = 0.
-    for layer in topology.layers:
-        kept = [kept_count(layer.weights, density) for density in densities]
-        total += codes.shannon_bits(-np.diff([layer.weights, *kept, 0]))
-    return total
 
 
 def topology_floor(topology: Topology, mask_bits: float, activation_bytes: int, *, batch: int = 1) -> TrafficFloor:

@@ -87,6 +87,8 @@ class NetworkRun:
 
     network: str
     config: EngineConfig
+    #: What ran, once per batch.
+    program: Program
     memory: MemoryTiming
     #: One of CHECKS.
     check: str
@@ -260,8 +262,8 @@ def simulate_network(network: IntegerNetwork, images: np.ndarray, config: Engine
         return None if labels is None else float((classes == labels).mean())
 
     return NetworkRun(
-        network=label, config=config, memory=memory, check=check, batch=batch, images=len(images), layers=layers,
-        mismatches=tuple(mismatches),
+        network=label, config=config, program=program, memory=memory, check=check, batch=batch,
+        images=len(images), layers=layers, mismatches=tuple(mismatches),
         outputs_equal=None if golden is None else np.array_equal(result.outputs, golden[last]),
         predictions=predictions, accuracy=accuracy(predictions),
         golden_accuracy=None if golden is None else accuracy(golden[last].reshape(len(images), -1).argmax(1)),

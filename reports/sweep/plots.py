@@ -21,9 +21,12 @@ from reports.sweep.points import AXES, columns  # noqa: E402
 METRICS = ("dram_bytes", "cycles", "energy_high_pj")
 """What is plotted if nothing else is asked for."""
 
-_LABELS = {"width": "width (channels)", "columns": "columns", "lanes": "lanes", "coats": "coats",
+_LABELS = {"width": "width (channels)", "coats": "coats (or stored bits)", "batch": "batch (images)",
            "density": "density of the first coat", "activation_bytes": "activation memory (KiB)",
            "mask_bytes": "mask buffer (KiB)"}
+
+_COATS_ALONE = ("schedule", "density", "code")
+"""Axes that stored weights do not have."""
 
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
 _UNITS = {"pJ": ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1, "pJ")), "um2": ((1e6, "mm²"), (1, "µm²"))}
@@ -39,15 +42,16 @@ def checked(chosen: Sequence[str]) -> Sequence[str]:
 
 
 def swept(rows: Sequence[dict]) -> list[str]:
-    """Axes with more than one value."""
-    return [axis for axis in AXES if len({row[axis] for row in rows}) > 1]
+    """Axes with more than one value; stored weights are values of ``coats``."""
+    return [axis for axis in AXES if axis != "bits" and len(_values(rows, axis)) > 1]
 
 
 def write(rows: Sequence[dict], folder: Path, chosen: Sequence[str] = METRICS) -> Iterator[Path]:
     """Write ``<first axis>-<second axis>.png`` and ``.svg`` for every pair of axes with more than one value, one panel
     per metric in ``chosen``; yields the PNGs.
 
-    A cell is the median over all points with its two values that did not fail.
+    A cell is the median over all points with its two values that did not fail. Stored weights are in plots of
+    ``coats`` alone, the same along axes that they do not have.
     """
     axes = swept(rows)
     for pair in itertools.combinations(axes, 2):
@@ -58,6 +62,16 @@ def write(rows: Sequence[dict], folder: Path, chosen: Sequence[str] = METRICS) -
             figure.savefig(path, dpi=110)
             figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
         yield path
+
+
+def _value(row: dict, axis: str):
+    """Where a row is along ``axis``: along ``coats`` those first, then stored bits."""
+    return (row["bits"], row["coats"]) if axis == "coats" else row[axis]
+
+
+def _values(rows: Sequence[dict], axis: str) -> list:
+    """Values along ``axis``, sorted."""
+    return sorted({_value(row, axis) for row in rows if not (row["bits"] and axis in _COATS_ALONE)})
 
 
 def _scale(metric: str, largest: float) -> tuple[float, str]:
@@ -71,17 +85,22 @@ def _scale(metric: str, largest: float) -> tuple[float, str]:
 
 
 def _tick(axis: str, value) -> str:
+    if axis == "coats":
+        bits, coats = value
+        return f"{bits}-bit" if bits else str(coats)
     if axis in ("activation_bytes", "mask_bytes"):
         return f"{value / 1024:g}"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _figure(rows: Sequence[dict], pair: tuple[str, str], others: Sequence[str], chosen: Sequence[str]) -> Figure:
-    values = [sorted({row[axis] for row in rows}) for axis in pair]
+    values = [_values(rows, axis) for axis in pair]
+    rows = [row for row in rows if "coats" in pair or not row["bits"]]
     cells = defaultdict(list)
     for row in rows:
-        if row["error"] is None:
-            cells[tuple(row[axis] for axis in pair)].append(row)
+        for cell in itertools.product(*(known if row["bits"] and axis in _COATS_ALONE else [_value(row, axis)]
+                                        for axis, known in zip(pair, values))):
+            cells[cell] += [row] if row["error"] is None else []
     width = max(1.2 + .75 * len(values[1]), 3.4)
     figure = Figure(figsize=(len(chosen) * width, max(1.6 + .45 * len(values[0]), 2.8)), layout="constrained")
     for panel, metric in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen):
@@ -97,13 +116,14 @@ def _name(axis: str) -> str:
 
 
 def _heat_map(panel, cells: dict, pair: tuple[str, str], values: Sequence[Sequence], metric: str):
-    medians = [[statistics.median(row[metric] for row in cells[down, across]) if cells[down, across] else float("nan")
-                for across in values[1]] for down in values[0]]
+    places = [[(down, across) for across in values[1]] for down in values[0]]
+    medians = [[statistics.median(row[metric] for row in cells[cell]) if cells.get(cell) else float("nan")
+                for cell in line] for line in places]
     known = [value for line in medians for value in line if value == value]
     factor, unit = _scale(metric, statistics.median(known) if known else 1)
     scaled = [[value / factor for value in line] for line in medians]
     image = panel.imshow(scaled, cmap="viridis", aspect="auto")
-    _annotate(panel, scaled, image)
+    _annotate(panel, scaled, image, [["failed" if cell in cells else "" for cell in line] for line in places])
     for axis, name, ticks, set_ticks in ((panel.yaxis, pair[0], values[0], panel.set_yticks),
                                          (panel.xaxis, pair[1], values[1], panel.set_xticks)):
         set_ticks(range(len(ticks)), [_tick(name, tick) for tick in ticks])
@@ -111,9 +131,10 @@ def _heat_map(panel, cells: dict, pair: tuple[str, str], values: Sequence[Sequen
     panel.set_title(f"{metric.removesuffix('_pj').removesuffix('_bytes').replace('_', ' ')} ({unit})", fontsize=9)
 
 
-def _annotate(panel, values: Sequence[Sequence[float]], image):
+def _annotate(panel, values: Sequence[Sequence[float]], image, without: Sequence[Sequence[str]]):
+    """Write each cell's value into it, or what stands there ``without`` one."""
     for down, line in enumerate(values):
         for across, value in enumerate(line):
             light = value != value or image.norm(value) > .6
-            panel.text(across, down, f"{value:.3g}" if value == value else "failed", ha="center", va="center",
-                       fontsize=8, color="black" if light else "white")
+            panel.text(across, down, f"{value:.3g}" if value == value else without[down][across], ha="center",
+                       va="center", fontsize=8, color="black" if light else "white")

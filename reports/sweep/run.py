@@ -11,9 +11,10 @@ from reports.sweep.points import Point, evaluate, failure, model_hash
 from reports.sweep.store import Store
 
 
-def missing(points: Iterable[Point], store: Store) -> list[Point]:
-    """What to compute, sorted: points without a row of this model, and those that the store has stale ones of."""
-    return sorted((set(points) | store.stale) - store.rows.keys())
+def missing(points: Iterable[Point], store: Store, *, stale: bool = False) -> list[Point]:
+    """What to compute, sorted: points without a row of this model; with ``stale`` also all that the store has rows of
+    another model of."""
+    return sorted({*points, *(store.stale if stale else ())} - store.rows.keys())
 
 
 def compute(points: Sequence[Point], *, scheduler: str | None = None,

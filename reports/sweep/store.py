@@ -6,6 +6,7 @@ the sweep: what is in a file is done, and a row that two files have is the same 
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import hashlib
 from collections.abc import Iterable
@@ -15,9 +16,15 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from golden.checkpoint import write_atomically
-from reports.sweep.points import AXES, Point, columns, model_hash
+from reports.sweep.points import AXES, Point, columns, failure, model_hash
 
 RESULTS = "results.parquet"
+
+STALE = "computed by another version of the model: `topcoat sweep --stale` computes it again"
+"""Error of rows that :meth:`Store.merge` finds stale."""
+
+_REQUIRED = tuple(field.name for field in dataclasses.fields(Point) if field.default is dataclasses.MISSING)
+"""Axes that every sweep's files have."""
 
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 
@@ -39,8 +46,8 @@ class Store:
         self.folder = Path(folder)
         #: Rows of the model as it is.
         self.rows: dict[Point, dict] = {}
-        #: Points that only another model has computed.
-        self.stale: set[Point] = set()
+        #: Points that only another model has computed, with that model.
+        self.stale: dict[Point, str] = {}
         self._parts = self.folder / "parts"
         self._lock = None
 
@@ -64,12 +71,17 @@ class Store:
         for path in (self.folder / RESULTS, *sorted(self._parts.glob("*.parquet"))):
             if path.exists():
                 for row in self._rows(path):
-                    point = Point(**{name: row[name] for name in AXES})
+                    # Files of a sweep that knew fewer axes: their default values.
+                    point = Point(**{name: row[name] for name in AXES if name in row})
                     if row["model"] == model_hash():
                         self.rows[point] = row
                     else:
-                        self.stale.add(point)
-        self.stale -= self.rows.keys()
+                        self.stale[point] = row["model"]
+        self._forget(self.rows)
+
+    def _forget(self, points: Iterable[Point]):
+        for point in points:
+            self.stale.pop(point, None)
 
     @staticmethod
     def _rows(path: Path) -> list[dict]:
@@ -79,7 +91,7 @@ class Store:
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{path} cannot be read ({str(error).splitlines()[0]}): delete it, its points are "
                              f"computed again") from error
-        if not {*AXES, "model"} <= set(table.column_names):
+        if not {*_REQUIRED, "model"} <= set(table.column_names):
             raise ValueError(f"{path} was not written by this version's `topcoat sweep`: name another folder")
         return table.to_pylist()
 
@@ -90,12 +102,15 @@ class Store:
         name = hashlib.sha256(repr((model_hash(), sorted(new))).encode()).hexdigest()[:16]
         self._write(self._parts / f"{name}.parquet", rows)
         self.rows |= new
-        self.stale -= new.keys()
+        self._forget(new)
 
     def merge(self) -> Path:
-        """Write all rows, sorted, to ``results.parquet`` and return its path; parts are not needed any more."""
-        path = self.folder / RESULTS
-        self._write(path, [self.rows[point] for point in sorted(self.rows)])
+        """Write all rows, sorted, to ``results.parquet`` and return its path; parts are not needed any more. Of a stale
+        row the inputs stay, and its model; its values, which this one does not confirm, become an error."""
+        path, rows = self.folder / RESULTS, dict(self.rows)
+        for point, model in self.stale.items():
+            rows[point] = failure(point, STALE) | {"model": model}
+        self._write(path, [rows[point] for point in sorted(rows)])
         for part in self._parts.glob("*.parquet"):
             part.unlink()
         return path

@@ -104,7 +104,8 @@ def test_weights_by_layer():
 
 
 @pytest.mark.parametrize("build, message", [
-    (lambda: Coats((.3, .4)), "densities must be 1 to 7 fractions that fall"),
+    (lambda: Coats((.3, .4)), "densities must fall from at most 1 and stay above 0"),
+    (lambda: Coats(()), "densities must name 1 to 7 coats, not 0"),
     (lambda: Coats((.3,), "huffman"), "code must be one of best, raw, unary, ans, not 'huffman'"),
     (lambda: Stored(9), r"bits must be in 1\.\.8, not 9"),
     (lambda: estimate(networks.fashion(), EDGE, UNIFORM, batch=0), "batch must be at least 1, not 0"),

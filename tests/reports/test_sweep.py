@@ -18,7 +18,7 @@ from topcoat.cli import main
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
-# 147 points, of which 49 cannot be built; memories are small, so that planning takes its time.
+# 156 points, of which 52 cannot be built; memories are small, so that planning takes its time.
 SWEEP = ["--network", "fashion", "--coats", "1-7", "--density", ".1,.15,.2,.25,.3,.4,.5", "--columns", "8,12,16",
          "--activation-kib", "16", "--mask-kib", "4"]
 
@@ -50,7 +50,7 @@ def parts(folder) -> list[Path]:
 def reference(tmp_path_factory) -> Path:
     """The folder of a sweep that nothing disturbed, by one worker."""
     folder = tmp_path_factory.mktemp("sweep") / "reference"
-    assert "147 points, 147 to compute" in sweep(folder, "--workers", 1)
+    assert "156 points, 156 to compute" in sweep(folder, "--workers", 1)
     return folder
 
 
@@ -75,9 +75,9 @@ def scheduler(tmp_path):
 
 def test_results_and_plots(reference):
     rows = parquet.read_table(reference / "results.parquet", use_threads=False).to_pylist()
-    assert len(rows) == 147
+    assert len(rows) == 156 and {row["bits"] for row in rows} == {0, 1, 4, 8}
     failed = [row for row in rows if row["error"] is not None]
-    assert len(failed) == 49 and {row["error"] for row in failed} == {"columns must be a power of two, not 12"}
+    assert len(failed) == 52 and {row["error"] for row in failed} == {"columns must be a power of two, not 12"}
     assert all(row["columns"] == 12 and row["cycles"] is None for row in failed)
     axes = ["columns", "coats", "density"]
     names = {f"{one}-{other}" for number, one in enumerate(axes) for other in axes[number + 1:]}
@@ -102,19 +102,33 @@ def test_a_sweep_that_is_stopped_continues(reference, tmp_path, how):
         assert "Traceback" not in errors
     assert not (tmp_path / "results.parquet").exists()
     done = sum(parquet.read_metadata(path).num_rows for path in parts(tmp_path))
-    assert 0 < done < 147
-    assert f"147 points, {147 - done} to compute" in sweep(tmp_path, "--dry-run")
-    assert f"147 points, {147 - done} to compute" in sweep(tmp_path, "--workers", 1)
+    assert 0 < done < 156
+    assert f"156 points, {156 - done} to compute" in sweep(tmp_path, "--dry-run")
+    assert f"156 points, {156 - done} to compute" in sweep(tmp_path, "--workers", 1)
     assert (tmp_path / "results.parquet").read_bytes() == (reference / "results.parquet").read_bytes()
 
 
 def test_other_values_extend_a_sweep(reference, tmp_path):
     shutil.copytree(reference, tmp_path / "out")
-    assert "14 points, 7 to compute" in sweep(tmp_path / "out", "--density", ".1,.7", "--columns", "16",
-                                              "--workers", 1)
+    said = sweep(tmp_path / "out", "--density", ".1,.7", "--columns", "16", "--workers", 1,
+                 "--json", tmp_path / "rows.json")
+    assert "17 points, 7 to compute" in said and "163 rows; of these 17 points 0 failed" in said
+    chosen = json.loads((tmp_path / "rows.json").read_text())
+    assert len(chosen) == 17 and {row["columns"] for row in chosen} == {16}
     rows = parquet.read_table(tmp_path / "out" / "results.parquet", use_threads=False).to_pylist()
     before = parquet.read_table(reference / "results.parquet", use_threads=False).to_pylist()
-    assert len(rows) == 154 and [row for row in rows if row["density"] != .7] == before
+    assert len(rows) == 163 and [row for row in rows if row["density"] != .7] == before
+
+
+def test_status_and_plots_are_of_the_points_that_were_asked_for(reference, tmp_path):
+    """In a folder that has others, which did not fail."""
+    shutil.copytree(reference, tmp_path / "out")
+    options = ["sweep", "--network", "fashion", "--coats", "1", "--columns", "12", "--stored", "none", "-o"]
+    done = subprocess.run([sys.executable, "-m", "topcoat.cli", *options, str(tmp_path / "out"), "--workers", "1"],
+                          cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "of these 1 points 1 failed\n  1 x columns must be a power of two, not 12\n" in done.stdout
+    assert done.stdout.endswith("no plot: one takes two lists of several values\n")
 
 
 def test_a_worker_that_dies_loses_no_item():
@@ -162,6 +176,8 @@ def test_what_the_function_raises_and_a_cluster_without_workers_end_it():
 @pytest.mark.parametrize("arguments, message", [
     (["--coats", "1-x"], "--coats must be a list such as 1-7 or 8,16, not '1-x'"),
     (["--coats", "3-1"], "--coats has no value: '3-1'"),
+    (["--mask-kib", ".3"], "--mask-kib must be a list such as 16,64 or .5, in KiB and whole bytes, not '.3'"),
+    (["--stored", "2"], "stored must be one of 8, 4, 1, not 2"),
     (["--density", "high"], "--density must be a list such as .1,.3, not 'high'"),
     (["--coats", "8"], "coats must be in 1..7, not 8"),
     (["--network", "vgg"], "network must be one of resnet18"),
@@ -178,6 +194,9 @@ def test_bad_options_are_one_line(arguments, message, tmp_path, capsys):
 
 
 def test_dry_run_writes_nothing(tmp_path, capsys):
-    assert main(["sweep", "-o", str(tmp_path / "out"), "--coats", "1-7", "--columns", "8,16", "--dry-run"]) == 0
-    assert capsys.readouterr().out == "14 points, 14 to compute\n"
+    assert main(["sweep", "-o", str(tmp_path / "out"), "--coats", "1-7", "--columns", "8,16", "--mask-kib", ".5-2,16",
+                 "--dry-run"]) == 1
+    assert main(["sweep", "-o", str(tmp_path / "out"), "--coats", "1-7", "--columns", "8,16", "--mask-kib", ".5,16-17",
+                 "--dry-run"]) == 0
+    assert capsys.readouterr().out == "60 points, 60 to compute\n"
     assert not (tmp_path / "out").exists()

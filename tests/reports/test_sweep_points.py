@@ -7,6 +7,8 @@ import pytest
 from pyarrow import parquet
 
 from arch.config import EngineConfig
+from golden.densities import RELEASED_DENSITIES
+from reports.area import area
 from reports.design import Design, costs
 from reports.sweep import plots, points, store
 from reports.sweep.points import Point, columns, evaluate, failure, grid, model_hash, row
@@ -31,7 +33,10 @@ def test_grid_is_all_combinations_in_order_with_own_values_where_none_are_given(
     ({"networks": ["vgg"]}, "network must be one of resnet18, "),
     ({"presets": ["huge"]}, "preset must be one of tiny, "),
     ({"codes": ["gzip"]}, "code must be one of raw, unary, ans, best, not 'gzip'"),
-    ({"schedules": ["released"]}, "schedule must be one of uniform, linear"),
+    ({"schedules": ["gaussian"]}, "schedule must be one of uniform, linear, released, not 'gaussian'"),
+    ({"schedules": ["released"], "coats": [4, 5]}, "schedule released has 1 to 3 coats, none of those given"),
+    ({"stored": [2]}, "stored must be one of 8, 4, 1, not 2"),
+    ({"batches": [0]}, "batch must be at least 1, not 0"),
     ({"coats": [0, 1]}, "coats must be in 1..7, not 0"),
     ({"densities": [1.5]}, "density must be above 0 and at most 1, not 1.5"),
     ({"widths": [0]}, "width must be at least 1, not 0"),
@@ -39,6 +44,28 @@ def test_grid_is_all_combinations_in_order_with_own_values_where_none_are_given(
 def test_grid_refuses_what_no_design_can_have(values, message):
     with pytest.raises(ValueError, match=message):
         fashion(**values)
+
+
+def test_grid_has_released_coats_once_and_stored_weights_on_every_engine():
+    made = fashion(coats=[2, 3, 4], densities=[.1, .3], schedules=["linear", "released"], stored=[8, 1],
+                   columns=[4, 8], batches=[1, 2])
+    released = [point for point in made if point.schedule == "released"]
+    assert {(point.coats, point.density) for point in released} == {(2, .3), (3, .3)} and len(released) == 2 * 4
+    assert released[0].design().densities == RELEASED_DENSITIES[:2]
+    stored = [point for point in made if point.bits]
+    assert {(point.coats, point.schedule, point.density, point.code) for point in stored} == {
+        (0, "stored", 1, "stored")}
+    assert len(stored) == 2 * 4 and len(made) == len(stored) + len(released) + 3 * 2 * 4
+
+
+def test_a_stored_row_is_what_the_baseline_costs():
+    point = next(point for point in fashion(stored=[8], batches=[2]) if point.bits)
+    found, cost = row(point), costs(Design(network="fashion", bits=8, batch=2, config=EngineConfig.preset("tiny")))
+    assert found["error"] is None and found["dram_bytes"] == cost.estimate.dram_bytes
+    assert found["cycles"] == cost.estimate.cycles and found["energy_low_pj"] == cost.energy.low.total_pj
+    for target in points.area_targets():
+        part = area(cost.engine, target, weight_path=False)
+        assert found[f"area_{target}_total_{part.unit.lower()}"] == part.total
 
 
 def test_a_row_is_what_the_design_costs():
@@ -129,12 +156,23 @@ def test_rows_of_another_model_are_computed_again(tmp_path, monkeypatch):
             kept.add([failure(point, "old") for point in made[:2]])
             kept.merge()
     with Store(tmp_path) as kept:
-        assert not kept.rows and kept.stale == set(made[:2])
-        assert missing(made[2:3], kept) == made[:3]
-        kept.add([failure(point, "new") for point in made[:3]])
-        kept.merge()
+        assert not kept.rows and kept.stale == dict.fromkeys(made[:2], "0123")
+        assert missing(made[1:3], kept) == made[1:3] and missing(made[2:3], kept, stale=True) == made[:3]
+        kept.add([failure(point, "new") for point in made[1:3]])
+        path = kept.merge()
+    old, *new = parquet.read_table(path, use_threads=False).to_pylist()
+    assert (old["model"], old["error"]) == ("0123", store.STALE) and {one["error"] for one in new} == {"new"}
     with Store(tmp_path) as kept:
-        assert not kept.stale and {one["error"] for one in kept.rows.values()} == {"new"}
+        assert list(kept.rows) == made[1:3] and kept.stale == {made[0]: "0123"}
+
+
+def test_files_of_a_sweep_that_knew_fewer_axes_are_stale(tmp_path):
+    made = fashion(columns=[4, 8])
+    table = pyarrow.Table.from_pylist([failure(point, "") | {"model": "0123"} for point in made], store.schema())
+    parquet.write_table(table.drop_columns(["bits", "batch"]), tmp_path / "results.parquet")
+    with Store(tmp_path) as kept:
+        assert not kept.rows and kept.stale == dict.fromkeys(made, "0123")
+        assert missing(made, kept) == made
 
 
 def test_only_one_process_has_a_folder(tmp_path):
@@ -172,9 +210,32 @@ def test_a_cell_is_the_median_of_what_did_not_fail(tmp_path, monkeypatch):
             for point in made]
     rows[0] |= {"error": "as a test", "cycles": None}  # 4 columns, 1 coat, ans
     drawn = []
-    monkeypatch.setattr(plots, "_annotate", lambda panel, scaled, image: drawn.append(scaled))
+    monkeypatch.setattr(plots, "_annotate", lambda panel, scaled, *_: drawn.append(scaled))
     list(plots.write(rows, tmp_path, ["cycles"]))
     assert drawn[0] == [[55, 10], [10, 10]]
+
+
+def test_stored_weights_are_beside_coats_and_nowhere_else(tmp_path, monkeypatch):
+    made = fashion(columns=[4, 8], codes=["raw", "ans"], stored=[8])
+    rows = [{**failure(point, ""), "error": None, "utilisation": 1000 if point.bits else point.coats}
+            for point in made]
+    drawn = {}
+    monkeypatch.setattr(plots, "_annotate", lambda panel, scaled, *_: drawn.update({panel.get_ylabel(): scaled}))
+    written = []
+    for path in plots.write(rows, tmp_path, ["utilisation"]):
+        written.append((path.stem, drawn.popitem()[1]))
+    assert dict(written) == {"columns-coats": [[1, 3, 1000], [1, 3, 1000]], "columns-code": [[2, 2], [2, 2]],
+                             "coats-code": [[1, 1], [3, 3], [1000, 1000]]}
+
+
+def test_a_cell_without_points_is_empty_and_one_whose_points_failed_says_so(tmp_path, monkeypatch):
+    made = fashion(coats=[3, 4], schedules=["uniform", "released"])
+    rows = [{**failure(point, ""), "error": None, "cycles": 1} for point in made]
+    rows[0] |= {"error": "as a test", "cycles": None}
+    texts = []
+    monkeypatch.setattr("matplotlib.axes.Axes.text", lambda panel, across, down, text, **_: texts.append(text))
+    list(plots.write(rows, tmp_path, ["cycles"]))
+    assert sorted(texts) == ["", "1", "1", "failed"]
 
 
 @pytest.mark.parametrize("metric", ["speed", "code", "lanes"])

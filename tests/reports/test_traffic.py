@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from golden import codes, untrained
-from golden.densities import RELEASED_DENSITIES, uniform_densities
+from golden.densities import RELEASED_DENSITIES, kept_count, uniform_densities
 from golden.networks import NETWORKS, network_topology
 from golden.topology import IMAGE, Layer, Topology
 from reports import traffic
@@ -25,6 +25,23 @@ def network(channels: int, *layers) -> Topology:
                            residual=residual, wide=name == "fc"))
         sizes[name] = outputs
     return Topology(name="small", input_shape=(channels, 1, 1), layers=tuple(built))
+
+
+def resident_buffer(topology: Topology) -> int:
+    """The most bytes alive at one layer boundary: with as many nothing spills."""
+    layers = topology.layers
+    made = {IMAGE: -1} | {layer.name: position for position, layer in enumerate(layers)}
+    used = {name: position for position, layer in enumerate(layers) for name in (layer.input, layer.residual)}
+    sizes = {name: int(np.prod(shape)) for name, shape in topology.shapes().items()}
+    return max(sum(size for name, size in sizes.items() if made[name] <= at < used.get(name, 0))
+               for at in range(len(layers)))
+
+
+def shannon_mask_bits(topology: Topology, densities) -> float:
+    """Shannon bits of all coat indices with these kept fractions."""
+    kept = [[layer.weights, *(kept_count(layer.weights, density) for density in densities), 0]
+            for layer in topology.layers]
+    return sum(codes.shannon_bits(-np.diff(counts)) for counts in kept)
 
 
 CHAIN = network(5, ("a", IMAGE, 32, None), ("b", "a", 16, None), ("fc", "b", 3, None))
@@ -53,7 +70,7 @@ def test_parts_by_hand():
     assert floor.to_json() == {"masks": 101, "parameters": 9 * 99, "image": 3 * 5, "logits": 3 * 3 * 4,
                                "spill_writes": 3 * 64, "spill_reads": 3 * 80, "total": 101 + 891 + 15 + 36 + 192 + 240}
     assert floor.total == floor.to_json()["total"]
-    assert traffic.resident_buffer(BLOCK) == 64 and traffic.resident_buffer(IMAGE_TWICE) == 16
+    assert resident_buffer(BLOCK) == 64 and resident_buffer(IMAGE_TWICE) == 16
 
 
 def least(topology: Topology, buffer: int) -> int:
@@ -85,7 +102,7 @@ def test_no_choice_of_bytes_moves_less(buffer):
 @pytest.mark.parametrize("seed", range(40))
 def test_a_larger_buffer_never_moves_more(seed):
     topology = random_topology(np.random.default_rng(seed), 3 + seed % 9, 20)
-    resident = traffic.resident_buffer(topology)
+    resident = resident_buffer(topology)
     totals = [sum(traffic.spills(topology, buffer)) for buffer in range(resident + 1)]
     assert all(more >= less for more, less in zip(totals, totals[1:]))
     assert totals[-1] == 0 and (resident == 0 or totals[-2] > 0)
@@ -98,7 +115,7 @@ def test_networks_without_and_with_enough_memory(name):
     last = topology.layers[-1].name
     reads = sum(sizes[layer.input] + (sizes[layer.residual] if layer.residual else 0) for layer in topology.layers)
     assert traffic.spills(topology, 0) == (sum(sizes.values()) - sizes[IMAGE] - sizes[last], reads - sizes[IMAGE])
-    resident = traffic.resident_buffer(topology)
+    resident = resident_buffer(topology)
     assert traffic.spills(topology, resident) == (0, 0)
     assert min(traffic.spills(topology, resident - 1)) > 0
 
@@ -106,19 +123,19 @@ def test_networks_without_and_with_enough_memory(name):
 def test_known_sizes():
     """ResNet-18 without activation memory: 4.8 MB of activations in all; on chip from 392 KiB (ResNet-50: 1,176)."""
     topology = network_topology("resnet18")
-    floor = traffic.topology_floor(topology, traffic.shannon_mask_bits(topology, (.3,)), 0)
+    floor = traffic.topology_floor(topology, shannon_mask_bits(topology, (.3,)), 0)
     assert floor.total - floor.masks - floor.parameters == pytest.approx(4.8e6, rel=.01)
     assert floor.masks * 8 / 11678912 == pytest.approx(.881, abs=.001)
-    released = traffic.shannon_mask_bits(topology, RELEASED_DENSITIES)
+    released = shannon_mask_bits(topology, RELEASED_DENSITIES)
     assert released / 11678912 == pytest.approx(1.207, abs=.001)
-    assert traffic.resident_buffer(topology) == 56 * 56 * 64 * 2
-    assert traffic.resident_buffer(network_topology("resnet50")) == 56 * 56 * (256 + 128)
+    assert resident_buffer(topology) == 56 * 56 * 64 * 2
+    assert resident_buffer(network_topology("resnet50")) == 56 * 56 * (256 + 128)
 
 
 def test_masks_grow_with_density_and_coats():
     topology = network_topology("resnet18-cifar")
     def bits(density, coats):
-        return traffic.shannon_mask_bits(topology, uniform_densities(density, coats))
+        return shannon_mask_bits(topology, uniform_densities(density, coats))
     for coats in range(1, 8):
         densities = [bits(density, coats) for density in (.005, .02, .1, .3, .5)]
         assert densities == sorted(densities)
@@ -128,7 +145,7 @@ def test_masks_grow_with_density_and_coats():
 def test_floor_of_a_network_is_that_of_its_masks():
     supermask = untrained.network("fashion", coats=3)
     floor = traffic.traffic_floor(supermask, 1 << 13, batch=2)
-    expected = traffic.shannon_mask_bits(supermask.topology, uniform_densities(.3, 3))
+    expected = shannon_mask_bits(supermask.topology, uniform_densities(.3, 3))
     assert floor == traffic.topology_floor(supermask.topology, expected, 1 << 13, batch=2)
     coded = sum(codes.coded_bits(np.bincount(layer.indices.ravel(), minlength=4), "unary")
                 for layer in supermask.layers)

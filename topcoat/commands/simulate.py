@@ -20,7 +20,10 @@ from golden.networks import NETWORKS
 from golden.photograph import photographs
 from golden.recode import CHOICES, recode
 from reports import page
+from reports.actions import actions
 from reports.baseline import int8_bytes
+from reports.energy import energies
+from reports.records import run_record, zero_fractions
 from reports.traffic import traffic_floor
 from sim import memory
 from sim.network import BACKENDS, CHECKS, NetworkRun, simulate_network
@@ -63,7 +66,7 @@ def configure(parser):
     parser.add_argument("--rate", type=_rate, metavar="B/C", help="its beats per cycles, instead of its own")
     parser.add_argument("--waves", type=Path, metavar="F", help="write the waveforms of the run there")
     parser.add_argument("--report", dest="output", type=Path, metavar="DIR",
-                        help="write a page with every counter and a chart of every layer's cycles there")
+                        help="write a page with every counter, a chart of every layer's cycles, and energy there")
     parser.add_argument("--json", type=Path, metavar="F", help="write the result there")
 
 
@@ -135,6 +138,10 @@ def run(options) -> int:
     if options.output is not None:
         target = options.output / "index.html"
         title = f"{result.network} on topcoat {options.preset}"
-        page.write(target, title, [page.layer_report(result, floor, baseline)])
+        record = run_record(result, zero_fractions(network))
+        energy = energies(actions(record, config), config)
+        print(f"energy of an image: {energy.low.total_pj / result.images / 1e6:,.2f} to "
+              f"{energy.high.total_pj / result.images / 1e6:,.2f} µJ, by constant set and cost of DRAM")
+        page.write(target, title, [page.layer_report(result, floor, baseline), page.energy_report(result, energy)])
         print(f"page: {target}")
     return 0 if result.passed else 1

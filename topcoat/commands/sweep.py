@@ -1,7 +1,8 @@
 """What every design of a grid costs (bytes, cycles, area, energy): one Parquet file, and a plot per pair of axes.
 
-Lists are values and ranges: 1-7, 8,16,32. Results in a folder are kept: a sweep that was stopped continues, other
-values extend it, and rows of an older version of the model are computed again.
+Lists are values and ranges: 1-7, 8,16,32. Results in a folder are kept: a sweep that was stopped continues, and other
+values extend it. Points that another version of the model computed are computed again if the lists have them. What is
+said, plotted and written as JSON is of the points of the lists alone.
 
 example: topcoat sweep --coats 1-7 --density .1,.3,.5 --code raw,ans --columns 8,16 -o out/sweep
          dask scheduler & dask worker tcp://HOST:8786 --nworkers 2 --nthreads 1 &
@@ -9,9 +10,12 @@ example: topcoat sweep --coats 1-7 --density .1,.3,.5 --code raw,ans --columns 8
 """
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
+
+from topcoat.output import write_json
 
 _MOST_ERRORS = 5
 
@@ -22,8 +26,9 @@ _LISTS = {
     "activation-kib": ("the preset's", "on-chip activation memory, KiB"),
     "mask-kib": ("the preset's", "buffer of coded masks, KiB"), "coats": ("1-7", "numbers of coats"),
     "density": (".3", "kept fractions of the first coat"),
-    "schedule": ("uniform", "how further densities follow: uniform, linear"),
-    "code": ("best", "raw, unary, ans, best"),
+    "schedule": ("uniform", "how further densities follow: uniform, linear, released (three at most)"),
+    "code": ("best", "raw, unary, ans, best"), "stored": ("8,4,1", "bits of stored weights, the baselines; or none"),
+    "batch": ("1", "images of a run; each fetches the masks again"),
 }
 """Options that are lists, with their defaults and help."""
 
@@ -38,10 +43,21 @@ def configure(parser):
                         "must be installed where its workers run")
     parser.add_argument("--workers", type=int, metavar="K", help="processes on this machine (default: one per core)")
     parser.add_argument("--metric", metavar="LIST", help="columns to plot (default: dram_bytes,cycles,energy_high_pj)")
+    parser.add_argument("--json", type=Path, metavar="F", help="write the rows of these points there as well")
+    parser.add_argument("--stale", action="store_true",
+                        help="also compute all other points of the folder that another version has computed")
     parser.add_argument("--dry-run", action="store_true", help="say how many points there are to compute, and stop")
 
 
-def _numbers(name: str, text: str | None, kind: type = int) -> list | None:
+def _kib(text: str | int) -> int:
+    """Bytes. Raises ValueError for a part of one."""
+    size = float(text) * 1024
+    if size != int(size):
+        raise ValueError
+    return int(size)
+
+
+def _numbers(name: str, text: str | None, kind: Callable[[str | int], int | float] = int) -> list | None:
     """Values of a list such as 1-3,8."""
     if text is None:
         return None
@@ -49,9 +65,9 @@ def _numbers(name: str, text: str | None, kind: type = int) -> list | None:
     for item in text.split(","):
         first, dash, last = item.partition("-")
         try:
-            values += range(int(first), int(last) + 1) if dash and kind is int else [kind(item)]
-        except ValueError:
-            example = "1-7 or 8,16" if kind is int else ".1,.3"
+            values += map(kind, range(int(first), int(last) + 1)) if dash and kind is not float else [kind(item)]
+        except (OverflowError, ValueError):
+            example = {int: "1-7 or 8,16", float: ".1,.3"}.get(kind, "16,64 or .5, in KiB and whole bytes,")
             raise ValueError(f"--{name} must be a list such as {example}, not {text!r}") from None
     if not values:
         raise ValueError(f"--{name} has no value: {text!r}")
@@ -60,16 +76,15 @@ def _numbers(name: str, text: str | None, kind: type = int) -> list | None:
 
 def _lists(options) -> dict:
     """Arguments of the grid."""
-    def kib(name: str, text: str | None) -> list[int] | None:
-        values = _numbers(name, text)
-        return values and [value << 10 for value in values]
-
     return dict(
         networks=options.network.split(","), presets=options.preset.split(","), coats=_numbers("coats", options.coats),
         densities=_numbers("density", options.density, float), codes=options.code.split(","),
         schedules=options.schedule.split(","), widths=_numbers("width", options.width),
         columns=_numbers("columns", options.columns), lanes=_numbers("lanes", options.lanes),
-        activation_bytes=kib("activation-kib", options.activation_kib), mask_bytes=kib("mask-kib", options.mask_kib))
+        stored=() if options.stored == "none" else _numbers("stored", options.stored),
+        batches=_numbers("batch", options.batch),
+        activation_bytes=_numbers("activation-kib", options.activation_kib, _kib),
+        mask_bytes=_numbers("mask-kib", options.mask_kib, _kib))
 
 
 def run(options) -> int:
@@ -91,10 +106,10 @@ def run(options) -> int:
     if options.dry_run:
         store = Store(options.output)
         store.read()
-        print(f"{len(points)} points, {len(missing(points, store))} to compute")
+        print(f"{len(points)} points, {len(missing(points, store, stale=options.stale))} to compute")
         return 0
     with Store(options.output) as store:
-        left = missing(points, store)
+        left = missing(points, store, stale=options.stale)
         for target in sorted(set(area.targets()) - set(area_targets())):
             print(f"area on {target} is left out: its points are of other RTL (`topcoat area --renew`)")
         print(f"{len(points)} points, {len(left)} to compute", flush=True)
@@ -102,13 +117,15 @@ def run(options) -> int:
             for rows in compute(left, scheduler=options.scheduler, workers=options.workers):
                 store.add(rows)
                 bar.update(len(rows))
-        path, rows = store.merge(), list(store.rows.values())
+        path, rows = store.merge(), [store.rows[point] for point in points]
         errors = Counter(row["error"] for row in rows if row["error"] is not None)
-        print(f"{path}: {len(rows)} rows, {errors.total()} of points that failed")
+        print(f"{path}: {len(store.rows)} rows; of these {len(points)} points {errors.total()} failed")
         for error, count in errors.most_common(_MOST_ERRORS):
             print(f"  {count} x {error}")
+        if store.stale:
+            print(f"{len(store.stale)} other points were computed by another version: --stale computes them again")
+        write_json(options.json, rows)
         folder = options.output / "plots"
         drawn = sum(1 for _ in tqdm(plots.write(rows, folder, chosen), unit="plot", desc="plots"))
-        if drawn:
-            print(f"{folder}: {drawn} pairs of axes")
+        print(f"{folder}: {drawn} pairs of axes" if drawn else "no plot: one takes two lists of several values")
     return 0 if errors.total() < len(rows) else 1
