@@ -80,8 +80,7 @@ def coat_row(model: str, path: Path, run: NetworkRun) -> CoatRow:
 HEADER = ("model", "coats", "density", "accuracy", "file", "masks", "Shannon", "paper", "int8", "fp32",
           "cycles/image", "utilisation", "weight bytes/image", "against int8")
 
-UNITS = ("coats", "of weights kept", "of test images", *("KiB",) * 6, "cycles", "of multiply positions", "bytes",
-         "times fewer bytes")
+UNITS = ("coats", "kept", "of images", *("KiB",) * 6, "cycles", "of peak", "bytes", "times less")
 """Of the columns of :data:`HEADER`, the first one left out."""
 
 

@@ -86,8 +86,9 @@ _SOURCES = {
         "<em>fp32</em>: a byte and four bytes per weight.")),
     "source-counters": ("Cycles and traffic", (
         "Counters of the simulated engine with ideal memory, per image (<code>topcoat simulate</code>). "
-        "<em>Utilisation</em>: multiply-accumulates ÷ (cycles × multiply positions). <em>Against int8</em>: bytes of "
-        "8-bit weights ÷ mask bytes that crossed the memory interface; activations, alike in both, are not in it.")),
+        "<em>Utilisation</em>: multiply-accumulates ÷ (cycles × multiply positions), the peak. <em>Against int8</em>: "
+        "bytes of 8-bit weights ÷ mask bytes that crossed the memory interface; activations, alike in both, are not in "
+        "it.")),
 }
 
 

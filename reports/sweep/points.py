@@ -15,7 +15,7 @@ from compiler import CompileError
 from golden import codes
 from golden.densities import RELEASED_DENSITIES, SCHEDULES
 from golden.networks import NETWORKS, network_topology
-from reports.area import AreaReport, area, points as area_points
+from reports.area import AreaReport, area, points as area_points, suited
 from reports.area.sources import source_digest
 from reports.area.synthesis import FPGAS
 from reports.costs import FOLDER as CONSTANTS
@@ -249,7 +249,7 @@ def _outputs(point: Point) -> dict:
 
 @functools.lru_cache(maxsize=1024)
 def _area(config: EngineConfig, target: str, weight_path: bool) -> AreaReport:
-    return area(config, target, weight_path=weight_path)
+    return area(suited(config, target), target, weight_path=weight_path)
 
 
 def evaluate(points: Iterable[Point], model: str) -> list[dict]:
