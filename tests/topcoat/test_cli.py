@@ -10,6 +10,9 @@ from compiler import compile_network
 from driver.program import ProgramFile
 from golden import bundled, networks, packed
 from golden.packed import CoatError, load
+from reports.actions import actions
+from reports.energy import energies
+from reports.records import program_record, zero_fractions
 from sim import toolchain
 from tests.random_networks import random_values
 from topcoat.cli import COMMANDS, main
@@ -160,7 +163,13 @@ def test_evaluate_on_the_bundled_images(tmp_path, capsys):
 
 def test_simulate_says_what_other_tools_read(tmp_path, capsys):
     target = tmp_path / "run.json"
-    assert main(["simulate", MODEL, "--images", "2", "--json", str(target)]) == 0
+    assert main(["simulate", MODEL, "--images", "2", "--json", str(target), "--report", str(tmp_path / "page")]) == 0
+    network, config = packed.load(bundled.find(MODEL)), EngineConfig.preset("edge")
+    record = program_record(compile_network(network, config), zero_fractions(network))
+    energy = energies(actions(record, config), config)
+    said = f"{energy.low.total_pj / 1e6:,.2f} to {energy.high.total_pj / 1e6:,.2f} µJ"
+    assert f"energy of an image: {said}, by constant set" in capsys.readouterr().out
+    assert said in (tmp_path / "page" / "index.html").read_text()
     result = json.loads(target.read_text())
     assert set(result) >= {"bit_exact", "layers", "images", "accuracy", "golden_accuracy", "cycles", "macs",
                            "utilisation", "weight_bytes", "sim_seconds", "cycles_per_second"}
