@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo lint test nightly accuracy bench area gates clean tools
+.PHONY: demo lint test nightly accuracy critique bench area gates clean tools
 
 demo: $(READY)
 	@$(BIN)/topcoat demo
@@ -21,12 +21,14 @@ test: lint
 nightly: $(READY)
 	@$(BIN)/python -m pytest -v -m nightly
 
-# Trains the table of docs/accuracy.md; cut short, it goes on where it stopped.
-accuracy: $(READY)
+# Train the tables of docs/accuracy.md and docs/critique.md; cut short, they go on where they stopped.
+accuracy: RUNS = runs
+critique: RUNS = runs/critique
+accuracy critique: $(READY)
 	@test -d "$(or $(DATA),/usr/share/datasets/fashion-mnist)" || \
 	  { echo "error: no Fashion-MNIST: install Debian's dataset-fashion-mnist or give DATA=<IDX folder>" >&2; exit 1; }
-	@$(BIN)/python -m golden.sweep --out runs $(if $(DATA),--data $(DATA))
-	@$(BIN)/python -m reports.accuracy runs $(if $(DATA),--data $(DATA))
+	@$(BIN)/python -m golden.sweep $@ --out $(RUNS) $(if $(DATA),--data $(DATA))
+	@$(BIN)/python -m reports.$@ $(RUNS) $(if $(DATA),--data $(DATA))
 
 # Speed of training and of simulation, as ratios taken in one run.
 bench: $(READY)

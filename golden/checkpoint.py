@@ -4,6 +4,7 @@ The file's metadata entry "training" is JSON: format version, the configuration 
 rounds, seed and the training settings), the number of finished epochs, whether training is complete, the metrics;
 "digest" is a SHA-256 of it and of the tensors. Tensors, all float32, by layer name: ``<layer>.scores`` (or
 ``<layer>.weight`` for the dense baseline) of shape (out, in, ky, kx), ``<layer>.thresholds`` (coats),
+``<layer>.mask`` (out, in, ky, kx) of pruned layers,
 ``<layer>.norm.gamma|beta|mean|variance`` (out), and until training is complete the optimizer's ``momentum.<tensor>``.
 """
 

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from golden.densities import check_densities
+from golden.pruned import PrunedConv2d
 from golden.supermask import DenseConv2d, SupermaskConv2d
 from golden.topology import IMAGE, Layer, Pool, Topology
 
@@ -85,11 +86,14 @@ class SupermaskNetwork(nn.Module):
         """Number of coats, None for the dense baseline."""
         return None if self.densities is None else len(self.densities)
 
-    def refresh(self):
-        """Bring every layer's thresholds up to date with its scores; nothing to do for the dense baseline."""
-        if self.densities is not None:
-            for module in self._modules_in_order:
+    def refresh(self, progress: float = 1.):
+        """Bring every layer's thresholds up to date with its scores, or prune it as far as it is to be when
+        ``progress``, 0..1, of the training has passed; nothing to do for the dense baseline."""
+        for module in self._modules_in_order:
+            if isinstance(module.conv, SupermaskConv2d):
                 module.conv.refresh()
+            elif isinstance(module.conv, PrunedConv2d):
+                module.conv.refresh(progress)
 
     def tensors(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Every tensor by the name of the layer that writes it, the image included."""

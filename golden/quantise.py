@@ -20,9 +20,6 @@ from golden.network import NetworkLayer, SupermaskNetwork, apply_pool
 from golden.recode import code_fields
 from golden.topology import IMAGE, Layer
 
-STORED_WIDTH = 8
-"""Bits of a dense network's weights."""
-
 _MULTIPLIER_LIMIT = signed_range(MULTIPLIER_BITS)[1]
 
 _SHIFTS = range(37)
@@ -123,14 +120,15 @@ def _supermask_weights(module: NetworkLayer, network: SupermaskNetwork) -> _Weig
 
 
 def _dense_weights(module: NetworkLayer) -> _Weights:
-    trained = module.conv.trained.detach().double().numpy().transpose(0, 2, 3, 1)
-    limit = signed_range(STORED_WIDTH)[1]
+    # What a pruned layer already computes with, multiples of its own steps, comes out as exactly these multiples.
+    trained = module.conv.weight().detach().double().numpy().transpose(0, 2, 3, 1)
+    limit = signed_range(module.conv.bits)[1]
     # Logits of one image are compared with each other, so the channels of a wide layer share their step.
     largest = np.abs(trained).max() if module.layer.wide else np.abs(trained).max((1, 2, 3))
     step = np.maximum(np.broadcast_to(largest, len(trained)) / limit, np.finfo(np.float32).tiny)
     stored = np.round(trained / step[:, None, None, None]).astype(np.int8)
     return _Weights(stored, step, {"code": "stored", "indices": None, "stored": stored, "table": (),
-                                   "symbol_bits": STORED_WIDTH})
+                                   "symbol_bits": module.conv.bits})
 
 
 @dataclass(frozen=True)
@@ -209,7 +207,8 @@ def quantise(network: SupermaskNetwork, images: np.ndarray, *, provenance: dict 
     """The integer network of ``network`` (in evaluation mode), calibrated with ``images``, uint8 (n, c, h, w).
 
     Supermask layers get the exact coat indices of their scores, in the smallest code of each; a dense
-    network's weights are stored in 8 bits with a step per output channel. A few hundred images are enough.
+    network's weights are stored in 8 bits, a pruned one's in as many as it was trained for, with a step per output
+    channel. A few hundred images are enough.
     """
     scales = calibrate(network, images)
     layers = tuple(_layer(module, network, scales) for module in network.layers.values())

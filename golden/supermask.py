@@ -52,6 +52,10 @@ def layer_signs(layer: Layer, seed: int, rounds: int) -> torch.Tensor:
     return torch.from_numpy(signs.transpose(0, 3, 1, 2).astype(np.float32))
 
 
+STORED_BITS = 8
+"""Width that a dense network's weights get when it is quantised."""
+
+
 class _StraightThrough(torch.autograd.Function):
     """base * M. Every coat passes the gradient to |score| as if it were the identity, hence the factor N."""
 
@@ -124,6 +128,7 @@ class DenseConv2d(nn.Module):
         self.layer = layer
         weights = torch.randn(layer.weight_shape, generator=generator) * math.sqrt(2 / layer.fan_in)
         self.trained = nn.Parameter(weights)
+        self.bits = STORED_BITS
 
     def weight(self) -> torch.Tensor:
         """The trained weights, float32 (out, in, ky, kx)."""

@@ -11,6 +11,7 @@ import torch
 from golden import checkpoint
 from golden.checkpoint import Checkpoint, CheckpointError
 from golden.network import SupermaskNetwork
+from golden.pruned import PrunedConv2d
 from golden.topology import Topology
 
 
@@ -18,8 +19,10 @@ from golden.topology import Topology
 class TrainingConfig:
     """Everything that decides the result, the data folder apart.
 
-    ``densities`` are the coats' kept fractions, None trains the dense baseline. ``seed`` is the model's 64-bit seed and
-    also seeds scores, order and augmentation. ``refresh_steps``: optimizer steps between exact threshold updates.
+    ``densities`` are the coats' kept fractions, None trains the dense baseline. That one can be pruned and quantised
+    (:mod:`golden.pruned`): ``kept`` is its final kept fraction and ``bits`` the width of its weights, given both or
+    neither. ``seed`` is the model's 64-bit seed and also seeds scores, order and augmentation. ``refresh_steps``:
+    optimizer steps between exact threshold updates.
     ``held_out``: last images of the training split, kept aside to compare settings without touching the test split.
     ``shift``: largest random shift in pixels; ``flip``: mirror half of the images.
     """
@@ -41,15 +44,27 @@ class TrainingConfig:
     flip: bool = True
     held_out: int = 0
     bfloat16: bool = True
+    kept: float | None = None
+    bits: int | None = None
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "refresh_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if (self.kept, self.bits) == (None, None):
+            return
+        if self.densities is not None:
+            raise ValueError("kept and bits are for stored weights, not for coats: leave densities None")
+        if self.kept is None or not 0 < self.kept <= 1:
+            raise ValueError(f"kept must be above 0 and at most 1, not {self.kept!r}")
+        if self.bits not in (4, 8):
+            raise ValueError(f"bits must be 4 or 8, not {self.bits!r}")
 
     def to_json(self) -> dict:
-        """Plain JSON values; :meth:`from_json` is the inverse."""
+        """Plain JSON values; :meth:`from_json` is the inverse. What only pruned networks have is left out of others."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if self.bits is None:
+            del values["kept"], values["bits"]
         densities = None if self.densities is None else list(self.densities)
         return {**values, "topology": self.topology.to_json(), "densities": densities}
 
@@ -60,8 +75,11 @@ class TrainingConfig:
 
     def build(self) -> SupermaskNetwork:
         """The network at its initialisation."""
+        generator = torch.Generator().manual_seed(self.seed)
+        convolution = None if self.bits is None else lambda layer: PrunedConv2d(
+            layer, density=self.kept, bits=self.bits, convention=self.convention, generator=generator)
         return SupermaskNetwork(self.topology, densities=self.densities, seed=self.seed, convention=self.convention,
-                                rounds=self.rounds, generator=torch.Generator().manual_seed(self.seed))
+                                rounds=self.rounds, generator=generator, convolution=convolution)
 
 
 def network_tensors(network: SupermaskNetwork) -> dict[str, torch.Tensor]:
@@ -73,6 +91,8 @@ def network_tensors(network: SupermaskNetwork) -> dict[str, torch.Tensor]:
         else:
             tensors[f"{name}.scores"] = module.conv.scores
             tensors[f"{name}.thresholds"] = module.conv.thresholds
+        if isinstance(module.conv, PrunedConv2d):
+            tensors[f"{name}.mask"] = module.conv.mask
         if module.norm is not None:
             norm = module.norm
             for role, tensor in (("gamma", norm.weight), ("beta", norm.bias), ("mean", norm.running_mean),

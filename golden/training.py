@@ -106,7 +106,7 @@ class Run:
             batch = augment(self.images[chosen], config.shift, config.flip, generator)
             passed = self.epoch * self.steps + step
             if passed % config.refresh_steps == 0:
-                self.network.refresh()
+                self.network.refresh(passed / (config.epochs * self.steps))
             total += self.step(batch, self.labels[chosen], self._learning_rate(passed))
         if not math.isfinite(total):
             raise ValueError(f"the loss is not finite in epoch {self.epoch + 1}: lower the learning rate")
@@ -171,7 +171,7 @@ def train(config: TrainingConfig, out_dir: Path, *, data: Path = datasets.FASHIO
         metrics["loss"] = run.train_epoch(progress)
         seconds = time.perf_counter() - start
         if config.held_out or run.epoch == config.epochs:
-            run.network.refresh()
+            run.network.refresh(run.epoch / config.epochs)
         if config.held_out:
             metrics["held_out_accuracy"] = accuracy(run.network, held_out, bfloat16=config.bfloat16)
         if run.epoch == config.epochs:

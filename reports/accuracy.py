@@ -1,6 +1,6 @@
-"""The accuracy table of docs/accuracy.md: ``python -m reports.accuracy RUNS``, after ``golden.sweep --out RUNS``.
+"""The accuracy table of docs/accuracy.md: ``python -m reports.accuracy RUNS``.
 
-Packs every finished run of the sweep, measures the packed integers on the whole test split, writes the table and its
+``golden.sweep accuracy --out RUNS`` comes first. Packs every finished run of the sweep, measures the packed integers on the whole test split, writes the table and its
 record (:mod:`reports.trained`) and refreshes the bundled models from the runs of the first seed.
 """
 
@@ -58,7 +58,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--data", type=Path, default=datasets.FASHION_MNIST, help="IDX folder (default: %(default)s)")
     options = parser.parse_args(arguments)
     results = []
-    for name, config in sweep.table().items():
+    for name, config in sweep.accuracy_table().items():
         try:
             results.append(measure(options.runs / name, config, options.data))
         except (ValueError, OSError) as error:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from compiler.geometry import geometries
 from golden import checkpoint, sweep, training
 from golden.checkpoint import CheckpointError
+from golden.densities import kept_count
 from golden.networks import plain
 from golden.trained import TrainingConfig, load_network
 from golden.training import train
@@ -16,6 +18,7 @@ from golden.training import train
 CONFIG = TrainingConfig(topology=plain(widths=(8, 8, 8), input_shape=(1, 8, 8), classes=3), densities=(.5, .25),
                         epochs=3, batch_size=8, warmup_steps=2, refresh_steps=4, shift=1, held_out=16)
 DENSE = dataclasses.replace(CONFIG, densities=None, held_out=0)
+PRUNED = dataclasses.replace(CONFIG, densities=None, kept=.3, bits=4)
 
 
 def write_idx(path, array):
@@ -87,10 +90,12 @@ def test_resumed_run_equals_the_uninterrupted_one(data, finished, tmp_path, monk
         np.testing.assert_array_equal(resumed.tensors[name], whole.tensors[name], err_msg=name)
 
 
-def test_dense_run_resumes(data, tmp_path, monkeypatch):
-    train_interrupted(DENSE, tmp_path / "cut", data, monkeypatch, 1)
-    resumed = train(DENSE, tmp_path / "cut", data=data, progress=False)
-    whole = train(DENSE, tmp_path / "whole", data=data, progress=False)
+@pytest.mark.parametrize("config", [DENSE, PRUNED], ids=["dense", "pruned"])
+def test_run_of_stored_weights_resumes(data, tmp_path, monkeypatch, config):
+    train_interrupted(config, tmp_path / "cut", data, monkeypatch, 1)
+    resumed = train(config, tmp_path / "cut", data=data, progress=False)
+    whole = train(config, tmp_path / "whole", data=data, progress=False)
+    assert resumed.tensors.keys() == whole.tensors.keys() and resumed.metrics == whole.metrics
     for name in whole.tensors:
         np.testing.assert_array_equal(resumed.tensors[name], whole.tensors[name], err_msg=name)
 
@@ -112,6 +117,30 @@ def test_finished_checkpoint_holds_all_that_packing_needs(data, finished):
     assert json.loads((finished / "config.json").read_text()) == CONFIG.to_json()
     lines = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
+
+
+def test_pruned_run_ends_with_its_density(data, tmp_path):
+    train(PRUNED, tmp_path, data=data, progress=False)
+    network, config, saved = load_network(tmp_path)
+    assert config == PRUNED
+    for layer in network.layers.values():
+        assert layer.conv.mask.sum() == kept_count(layer.layer.weights, .3)
+        assert torch.equal(layer.conv.mask, torch.from_numpy(saved.tensors[f"{layer.layer.name}.mask"]))
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"kept": .3}, "bits must be 4 or 8, not None"), ({"bits": 4}, "kept must be above 0 and at most 1, not None"),
+    ({"kept": 0., "bits": 4}, "kept must be above 0"), ({"kept": .3, "bits": 3}, "bits must be 4 or 8, not 3"),
+    ({"kept": .3, "bits": 8, "densities": (.5,)}, "leave densities None"),
+])
+def test_pruning_that_cannot_be(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(DENSE, **change)
+
+
+def test_configurations_without_pruning_do_not_mention_it():
+    assert not {"kept", "bits"} & (CONFIG.to_json().keys() | DENSE.to_json().keys())
+    assert TrainingConfig.from_json(PRUNED.to_json()) == PRUNED
 
 
 def test_finished_run_is_not_repeated(finished, tmp_path):
@@ -212,16 +241,25 @@ def test_counts_must_be_positive(name):
 
 def test_sweep_skips_finished_runs(data, tmp_path, monkeypatch, capsys):
     runs = {"coats2-seed1": dataclasses.replace(CONFIG, epochs=1), "dense-seed1": dataclasses.replace(DENSE, epochs=1)}
-    monkeypatch.setattr(sweep, "table", lambda: runs)
-    arguments = ["--out", str(tmp_path / "runs"), "--data", str(data)]
+    monkeypatch.setitem(sweep.TABLES, "accuracy", lambda: runs)
+    arguments = ["accuracy", "--out", str(tmp_path / "runs"), "--data", str(data)]
     assert sweep.main(arguments) == 0
-    assert sweep.main(["--out", str(tmp_path / "runs"), "--data", str(tmp_path)]) == 0
+    assert sweep.main(["accuracy", "--out", str(tmp_path / "runs"), "--data", str(tmp_path)]) == 0
     assert capsys.readouterr().out.count("test accuracy") == 4
-    assert sweep.main(["--out", str(tmp_path / "other"), "--data", str(tmp_path)]) == 1
+    assert sweep.main(["accuracy", "--out", str(tmp_path / "other"), "--data", str(tmp_path)]) == 1
     assert "error: coats2-seed1:" in capsys.readouterr().err
 
 
-def test_sweep_table():
-    names = list(sweep.table())
+def test_accuracy_table():
+    names = list(sweep.accuracy_table())
     assert names[:6] == [f"{case}-seed1" for case in ("coats3", "coats1", "coats7", "coats5", "coats2", "dense")]
     assert len(names) == 12
+
+
+def test_critique_table():
+    """Within what such a comparison may cost: 24 trainings of 12 million multiply-accumulates."""
+    runs = sweep.critique_table()
+    assert len(runs) <= 24 and len({config.epochs for config in runs.values()}) == 1
+    for name, config in runs.items():
+        assert sum(geometry.macs for geometry in geometries(config.topology)) < 12e6
+        assert name.startswith(f"int{config.bits}-" if config.bits else f"coats{len(config.densities)}-")
