@@ -1,7 +1,8 @@
 """The accuracy table of docs/accuracy.md: ``python -m reports.accuracy RUNS``.
 
-``golden.sweep accuracy --out RUNS`` comes first. Packs every finished run of the sweep, measures the packed integers on the whole test split, writes the table and its
-record (:mod:`reports.trained`) and refreshes the bundled models from the runs of the first seed.
+After ``golden.sweep accuracy --out RUNS``: packs every finished run, measures the packed integers on the whole test
+split, writes the table and its record (:mod:`reports.trained`) and refreshes the bundled models from the runs of the
+first seed.
 """
 
 from __future__ import annotations
