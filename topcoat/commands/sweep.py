@@ -67,7 +67,7 @@ def _numbers(name: str, text: str | None, kind: Callable[[str | int], int | floa
         try:
             values += map(kind, range(int(first), int(last) + 1)) if dash and kind is not float else [kind(item)]
         except (OverflowError, ValueError):
-            example = {int: "1-7 or 8,16", float: ".1,.3"}.get(kind, "16,64 or .5, in KiB and whole bytes,")
+            example = {int: "1-7 or 8,16", float: ".1,.3"}.get(kind, "16,64 or .5, in KiB and whole bytes")
             raise ValueError(f"--{name} must be a list such as {example}, not {text!r}") from None
     if not values:
         raise ValueError(f"--{name} has no value: {text!r}")
