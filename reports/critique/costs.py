@@ -23,7 +23,7 @@ from compiler.expected import Coats, Stored, code_of, expected_mask, table
 from compiler.geometry import Geometry, geometries
 from compiler.sizes import MaskSize
 from reports.actions import LayerRecord, actions
-from reports.area import area
+from reports.area import area, suited
 from reports.critique.record import Result
 from reports.design import NORMALISATION_BYTES
 from reports.energy import EnergyRange, energies
@@ -70,7 +70,7 @@ class Costs:
         """The engine in LUTs or square micrometres. That for stored weights has no path that makes weights from masks,
         or with ``decoder`` that of coats, for want of an entropy decoder of its own. Raises StalePoint without points
         of this RTL."""
-        return area(self.engine, target, weight_path=decoder or bool(self.result.coats)).total
+        return area(suited(self.engine, target), target, weight_path=decoder or bool(self.result.coats)).total
 
 
 def _shrunk(size: MaskSize, share: float) -> MaskSize:
