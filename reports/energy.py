@@ -66,14 +66,16 @@ def _generator_block(config: EngineConfig, costs: CostSet) -> float:
     return costs.add(_WORD_BITS * additions) + costs.register(_BLOCK_BITS * (config.rounds + 1))
 
 
-def _flip_flops(config: EngineConfig) -> float:
-    """Of all blocks, memories left out: as synthesised for ECP5, where none is doubled and none becomes a memory."""
-    return area(config, "ecp5").logic.flip_flops
+def _flip_flops(config: EngineConfig, weight_path: bool) -> float:
+    """Of all blocks, with or without the path that makes weights from masks; memories left out: as synthesised for
+    ECP5, where none is doubled and none becomes a memory."""
+    return area(config, "ecp5", weight_path=weight_path).logic.flip_flops
 
 
 @lru_cache(maxsize=4096)
-def prices(config: EngineConfig, costs: CostSet) -> tuple[Price, ...]:
-    """What the actions of an engine of ``config`` cost in the set ``costs``; several may be of one action. Raises
+def prices(config: EngineConfig, costs: CostSet, *, weight_path: bool = True) -> tuple[Price, ...]:
+    """What the actions of an engine of ``config`` cost in the set ``costs``; several may be of one action. Without
+    ``weight_path`` the clock leaves out generator, decoder and weight builder, as areas of stored weights do. Raises
     StalePoint for a set with a price of the clock if the area points are of other RTL."""
     accumulator, lanes = config.accumulator_bits, config.lanes
     record = MULTIPLIER_BITS + BIAS_BITS
@@ -110,7 +112,7 @@ def prices(config: EngineConfig, costs: CostSet) -> tuple[Price, ...]:
         Price("parameters", "parameter_writes", costs.write(parameters, record)),
         Price("requantiser", "requantised", requantise),
         Price("requantiser", "residuals", costs.multiply(8, MULTIPLIER_BITS) + costs.add(BIAS_BITS)),
-        Price("clock", "cycles", costs.clock(_flip_flops(config)) if costs.clock_bit_pj else 0.),
+        Price("clock", "cycles", costs.clock(_flip_flops(config, weight_path)) if costs.clock_bit_pj else 0.),
     ]
     measured = {(price.component, price.action): price.pj for price in costs.measured
                 if price.weight_bits in (None, config.weight_bits)}
@@ -153,7 +155,8 @@ class Energy:
 
 def _on_chip(actions: Actions, config: EngineConfig, costs: CostSet) -> dict[str, float]:
     components = dict.fromkeys(COMPONENTS, 0.)
-    for price in prices(config, costs):
+    # Weights without a sign from the random stream are stored.
+    for price in prices(config, costs, weight_path=actions.generator_blocks > 0):
         components[price.component] += getattr(actions, price.action) * price.pj
     return components
 

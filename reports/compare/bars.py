@@ -24,6 +24,7 @@ PARTS = {
 """Bars of the energy breakdown and the components (:data:`reports.energy.COMPONENTS`) in them; DRAM comes on top. What
 no set compared has a figure for has no bar."""
 
+
 def new_axes(count: int = 1, height: float = 3.2):
     """(figure, axes), one above the other, each of ``height`` inches."""
     figure = Figure(figsize=(WIDTH, height * count), layout="constrained")

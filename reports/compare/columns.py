@@ -31,7 +31,7 @@ def overview(comparison: Comparison) -> list[Column]:
         Column("cycles", "cycles per frame", "source-time", lambda row: f"{row.cycles:,.0f}"),
         Column("rate", "frames per second", "source-time", lambda row: number(row.frames_per_second)),
         Column("energy", "µJ per frame", "source-energy", lambda row: range_text(span(row))),
-        Column("on chip", "fJ per operation", "source-convention",
+        Column("on chip, 40 to 45 nm", "fJ per operation", "source-convention",
                lambda row: range_text(row.femtojoules_per_op[CHIPS[0].name])),
     ]
     for target in comparison.overview_targets:

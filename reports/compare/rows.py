@@ -211,9 +211,12 @@ class Comparison:
 
     @property
     def overview_targets(self) -> tuple[str, ...]:
-        """The first FPGA and the first target of standard cells: the overview and trade-offs have no room for all."""
+        """An FPGA, and standard cells, those that energies are measured in if any are: the overview and trade-offs have
+        no room for all."""
         fpgas = [target for target in self.targets if target in FPGAS]
-        return (*fpgas[:1], *[target for target in self.targets if target not in FPGAS][:1])
+        sets = {energy.costs.name.rpartition("-")[0] for energy in self.rows[0].energies}
+        cells = sorted(set(self.targets) - set(fpgas), key=lambda target: (target not in sets, target))
+        return (*fpgas[:1], *cells[:1])
 
     def to_json(self) -> list[dict]:
         """Plain JSON values of all :attr:`rows`."""

@@ -8,7 +8,7 @@ from reports.compare.rows import Comparison, Row
 from reports.energy import Energy
 
 STREAM_NAMES = {"masks or weights": "mask_bytes", "parameters": "parameter_bytes", "activations in": "load_bytes",
-           "activations out": "store_bytes", "program": "program_bytes"}
+                "activations out": "store_bytes", "program": "program_bytes"}
 """Streams by the names that pages give them."""
 
 

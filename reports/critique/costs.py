@@ -7,7 +7,7 @@ have their coded size, and the path that makes weights from masks is left out of
 
 An engine multiplies by zeros as well. The bound ``skipping`` is of one that does not, for nothing: accesses, cycles and
 energy of all that happens per weight or per multiply-accumulate shrink with the fraction of weights that are not zero,
-on either side. A coat's random stream and symbols do not, as they are decoded in order.
+on either side. A coat's random stream and the reads of decoding tables do not, as symbols come in order.
 """
 
 from __future__ import annotations
