@@ -66,7 +66,7 @@ def test_stored_weights_that_do_not_shrink_are_the_baseline(bits):
     found = costs(stored(bits), EDGE)
     assert found.dram_bytes == design.estimate.dram_bytes
     assert found.built.energy.low.total_pj == pytest.approx(design.energy.low.total_pj, rel=.02)
-    assert found.area("ecp5") < design.area("ecp5")["total"]
+    assert found.area("ecp5") == design.area("ecp5")["total"]
 
 
 def test_coding_and_zeros_save():
