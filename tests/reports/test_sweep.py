@@ -92,8 +92,10 @@ def test_two_workers_of_a_scheduler_give_the_same_file(reference, scheduler, tmp
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_sweep_that_is_stopped_continues(reference, tmp_path, how):
+    # Tests that were started in the background ignore Ctrl-C, and would hand that on.
     process = subprocess.Popen(command(tmp_path, "--workers", 2), cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, start_new_session=True)
+                               stderr=subprocess.PIPE, text=True, start_new_session=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     until(lambda: len(parts(tmp_path)) > 1, "part")
     os.killpg(process.pid, how) if how == signal.SIGINT else process.kill()  # Ctrl-C reaches the workers as well
     _, errors = process.communicate()
