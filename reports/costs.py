@@ -1,7 +1,7 @@
 """Named sets of what one action costs, in picojoules, from the files in ``reports/constants``.
 
-A set is never mixed with another: figures of one action differ by up to 24 times between sources. What a set says
-nothing about costs nothing in it, and is named (:attr:`CostSet.uncovered`).
+A set is never mixed with another: between sources, figures of some actions differ by more than ten times. What a set
+says nothing about costs nothing in it, and is named (:attr:`CostSet.uncovered`).
 """
 
 from __future__ import annotations

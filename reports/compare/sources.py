@@ -140,8 +140,8 @@ def entries(comparison: Comparison) -> dict[str, tuple[str, str]]:
         "source-energy": ("Energy", (
             "<p>Number of actions × cost of one action, for every part of the chip, and bits of traffic × cost of a "
             "DRAM bit (<code>reports/records.py</code>, <code>reports/actions.py</code>, "
-            "<code>reports/energy.py</code>). Sources differ by up to 24 times for one action: the figure is the "
-            "range, and ratios are taken within one set and one DRAM cost. SRAM is single-ported, CACTI's default; "
+            "<code>reports/energy.py</code>). Sources differ by more than ten times for some actions: the figure is "
+            "the range, and ratios are taken within one set and one DRAM cost. SRAM is single-ported, CACTI's default; "
             "that of the area has a read and a write port, and takes more. What the model assumes and leaves out, "
             "clock tree, leakage and wires among it, is listed in <code>docs/assumptions.md</code>; absolute figures "
             f"are too low for it.</p>{_dram(prices)}{_sets(comparison)}")),
