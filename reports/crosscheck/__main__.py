@@ -22,7 +22,7 @@ def main() -> int:
             record = load(options.tool, options.network, options.preset)
         else:
             record = renew(options.tool, options.run or sys.executable, options.network, options.preset)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print("\n\n".join(table(record) for table in TABLES[options.tool]))

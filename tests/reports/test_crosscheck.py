@@ -107,6 +107,9 @@ def main_with(*arguments: str) -> int:
 def test_missing_record_and_missing_tool_are_one_line(capsys):
     assert main_with("zigzag", "--preset", "tiny") == 1
     assert capsys.readouterr().err.count("\n") == 1
+    assert main_with("zigzag", "--run", "/no/such/python") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and "/no/such/python" in said and said.count("\n") == 1
     python = subprocess.run(["sh", "-c", "command -v false"], capture_output=True, text=True, check=True).stdout.strip()
     with pytest.raises(ValueError, match="^zigzag failed with .*: install what run_zigzag.py names there$"):
         renew("zigzag", python)
