@@ -16,6 +16,7 @@ from pathlib import Path
 from golden import bundled, datasets, sweep
 from golden.pack import pack_measured
 from golden.trained import TrainingConfig
+from reports.tables import markdown
 from reports.trained import BUNDLED_SEED, Result, record
 
 PAGE = Path(__file__).parent.parent / "docs" / "accuracy.md"
@@ -36,9 +37,9 @@ def page_table(results: list[Result]) -> str:
     """The Markdown table: one row per number of coats, dense last, with the gap to dense of the same seeds."""
     seeds = sorted({result.seed for result in results})
     dense = {result.seed: result.integer_accuracy for result in results if not result.coats}
-    head = " | ".join(f"seed {seed}" for seed in seeds)
-    lines = [f"| coats | {head} | mean (spread) | float, mean | gap to dense, points | file bytes |",
-             "|---|" + "---|" * (len(seeds) + 4)]
+    header = ("coats", *(f"seed {seed}" for seed in seeds), "mean (spread)", "float, mean", "gap to dense, points",
+              "file bytes")
+    lines = []
     for coats in sorted({result.coats for result in results}, key=lambda coats: coats or 99):
         rows = {result.seed: result for result in results if result.coats == coats}
         values = [100 * result.integer_accuracy for result in rows.values()]
@@ -46,11 +47,10 @@ def page_table(results: list[Result]) -> str:
         common = [seed for seed in rows if seed in dense]
         gap = statistics.mean(100 * (dense[seed] - rows[seed].integer_accuracy) for seed in common) if common else None
         spread = f" ({max(values) - min(values):.2f})" if len(values) > 1 else ""
-        lines.append(f"| {coats or 'dense int8'} | {' | '.join(cells)} | {statistics.mean(values):.2f}{spread} | "
-                     f"{100 * statistics.mean(result.float_accuracy for result in rows.values()):.2f} | "
-                     f"{f'{gap:+.2f}' if coats and gap is not None else ''} | "
-                     f"{rows[min(rows)].file_bytes:,} |")
-    return "\n".join(lines) + "\n"
+        lines.append((coats or "dense int8", *cells, f"{statistics.mean(values):.2f}{spread}",
+                      f"{100 * statistics.mean(result.float_accuracy for result in rows.values()):.2f}",
+                      f"{gap:+.2f}" if coats and gap is not None else "", rows[min(rows)].file_bytes))
+    return markdown(header, lines) + "\n"
 
 
 def main(arguments=None) -> int:

@@ -1,8 +1,8 @@
-"""Tables of numbers on a page: every column says its unit, and leads to where its numbers come from."""
+"""Tables: of a page, where every column says its unit and leads to where its numbers come from, and of Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -52,3 +52,11 @@ def table(items: Sequence[Any], columns: Sequence[Column], *, name: Callable[[An
     heads = f'<th scope="col"><a href="#{source}">{head}</a></th>' + "".join(map(_head, columns))
     return (f'<div class="scroll" tabindex="0"><table class="values"><thead><tr>{heads}</tr></thead>'
             f"<tbody>{''.join(lines)}</tbody></table></div>")
+
+
+def markdown(header: Iterable[str], rows: Iterable[Iterable]) -> str:
+    """Markdown of a table. Whole numbers get separators."""
+    lines = [[str(cell) for cell in header]]
+    lines.append(["---"] * len(lines[0]))
+    lines += [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

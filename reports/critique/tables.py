@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from reports.critique.costs import TARGETS, Costs
 from reports.critique.equal import energy_ratios, ratio
+from reports.tables import markdown
 
 LEVELS = (91., 91.5, 92.)
 """Accuracies, in per cent, at which the sides are compared."""
@@ -23,10 +24,6 @@ def by_side(networks: Sequence[Costs]) -> dict[str, list[Costs]]:
     for network in networks:
         sides.setdefault(network.result.side, []).append(network)
     return sides
-
-
-def _lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows))
 
 
 def _span(values: Sequence[float], digits: int) -> str:
@@ -52,7 +49,7 @@ def networks_table(networks: Sequence[Costs]) -> str:
                      f"{network.model_bytes:,}", f"{result.file_bytes:,}" if result.coats else "",
                      f"{network.dram_bytes:,}", f"{network.macs / 1e6:.2f}", f"{network.built.cycles:,}",
                      f"{network.skipping.cycles:,}", _microjoules(network, False), _microjoules(network, True)))
-    return _lines(header, rows)
+    return markdown(header, rows)
 
 
 def _area_time(target: str, skipping: bool) -> Callable[[Costs], float]:
@@ -104,7 +101,7 @@ def ratios_table(networks: Sequence[Costs], levels: Sequence[float] = LEVELS) ->
                 more = " or more" if known and None in values else ""
                 cells.append(_span(known, 2) + more if known else "-")
         rows.append((name, *cells))
-    return _lines(header, rows)
+    return markdown(header, rows)
 
 
 def areas_table(networks: Sequence[Costs]) -> str:
@@ -116,8 +113,8 @@ def areas_table(networks: Sequence[Costs]) -> str:
         side, engine = network.result.side, network.engine
         label = ("1 coat" if network.result.coats == 1 else "2 to 7 coats") if side == "coats" else names[side]
         engines[label] = (f"{engine.weight_bits}", *(f"{network.area(target):,.0f}" for target in TARGETS))
-    return _lines(("engine", "weight bits", *(f"{target}, {units[target]}" for target in TARGETS)),
-                  [(label, *cells) for label, cells in sorted(engines.items())])
+    return markdown(("engine", "weight bits", *(f"{target}, {units[target]}" for target in TARGETS)),
+                    [(label, *cells) for label, cells in sorted(engines.items())])
 
 
 TABLES = {"networks": networks_table, "ratios": ratios_table, "engines": areas_table}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from reports.tables import markdown
 
 SHARED = {"array": "array", "partial sums": "partial sums", "weight slots": "weight slots",
           "mask buffer": "weight buffer", "activation memory": "activation memory"}
@@ -15,14 +15,6 @@ STREAMS = ("mask_bytes", "load_bytes", "store_bytes")
 """Streams of DRAM that the tools have as well."""
 
 ORDERS = {"engine": "in the engine's order", "search": "in an order of its own"}
-
-
-def table(header: Iterable[str], rows: Iterable[Iterable]) -> str:
-    """Markdown. Whole numbers get separators."""
-    lines = [[str(cell) for cell in header]]
-    lines.append(["---"] * len(lines[0]))
-    lines += [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _over(one: float, other: float) -> str:
@@ -53,8 +45,9 @@ def zigzag_layers(record: dict) -> str:
                      moved["load_bytes"], found["bytes"]["I"], moved["store_bytes"], found["bytes"]["O"]))
     sums = [sum(column) for column in zip(*(row[1:3] + row[4:] for row in rows))]
     rows.append(("all", *sums[:2], _over(*sums[:2]), *sums[2:]))
-    return table(("layer", "cycles: ours", "ZigZag", "ours over it", "its own order", "ZigZag, filling and draining",
-                  "weight bytes: ours", "ZigZag", "input bytes: ours", "ZigZag", "output bytes: ours", "ZigZag"), rows)
+    return markdown(("layer", "cycles: ours", "ZigZag", "ours over it", "its own order", "ZigZag, filling and draining",
+                     "weight bytes: ours", "ZigZag", "input bytes: ours", "ZigZag", "output bytes: ours", "ZigZag"),
+                    rows)
 
 
 def zigzag_energy(record: dict) -> str:
@@ -67,10 +60,10 @@ def zigzag_energy(record: dict) -> str:
                   ours["pj"]["dram"], found["dram"])
         sums = [total + value for total, value in zip(sums, values)]
         rows.append((ours["name"], values))
-    return table(("layer", "shared parts: ours, µJ", "ZigZag, µJ", "ours over it", "parts of ours alone, µJ",
-                  "DRAM: ours, µJ", "ZigZag, µJ"),
-                 ((name, _micro(values[0]), _micro(values[1]), _over(*values[:2]), *map(_micro, values[2:]))
-                  for name, values in (*rows, ("all", sums))))
+    return markdown(("layer", "shared parts: ours, µJ", "ZigZag, µJ", "ours over it", "parts of ours alone, µJ",
+                     "DRAM: ours, µJ", "ZigZag, µJ"),
+                    ((name, _micro(values[0]), _micro(values[1]), _over(*values[:2]), *map(_micro, values[2:]))
+                     for name, values in (*rows, ("all", sums))))
 
 
 def _parts(record: dict, tool: str) -> str:
@@ -81,8 +74,8 @@ def _parts(record: dict, tool: str) -> str:
                         *(_total(record["theirs"], order, "pj", part) for order in ORDERS))
         rows.append((part if part != "dram" else "DRAM", _micro(ours), _micro(found[0]), _over(ours, found[0]),
                      _micro(found[1])))
-    return table(("part", "ours, µJ", f"{tool} {ORDERS['engine']}, µJ", "ours over it",
-                  f"{tool} {ORDERS['search']}, µJ"), rows)
+    return markdown(("part", "ours, µJ", f"{tool} {ORDERS['engine']}, µJ", "ours over it",
+                     f"{tool} {ORDERS['search']}, µJ"), rows)
 
 
 def zigzag_parts(record: dict) -> str:
@@ -101,10 +94,11 @@ def scalesim_layers(record: dict) -> str:
     rows = [(ours["name"], ours["macs"], ours["cycles"], theirs["ws"], theirs["os"])
             for ours, theirs in zip(record["ours"], record["theirs"])]
     rows.append(("all", *(sum(column) for column in zip(*(row[1:] for row in rows)))))
-    return table(("layer", "cycles: ours", "of peak", "SCALE-Sim, weight-stationary", "of peak",
-                  "SCALE-Sim, output-stationary", "of peak"),
-                 ((name, *(cell for cycles in found for cell in (cycles, f"{100 * macs / cycles / multipliers:.1f} %")))
-                  for name, macs, *found in rows))
+    return markdown(("layer", "cycles: ours", "of peak", "SCALE-Sim, weight-stationary", "of peak",
+                     "SCALE-Sim, output-stationary", "of peak"),
+                    ((name, *(cell for cycles in found
+                              for cell in (cycles, f"{100 * macs / cycles / multipliers:.1f} %")))
+                     for name, macs, *found in rows))
 
 
 def accelforge_layers(record: dict) -> str:
@@ -119,19 +113,21 @@ def accelforge_layers(record: dict) -> str:
                      sum(found["pj"][name] for name in SHARED.values())))
     rows.append(("all", *(sum(column) for column in zip(*(row[1:] for row in rows)))))
     accessed = (cell for name in MEMORIES.values() for cell in (f"{name}, thousand accesses: ours", "AccelForge"))
-    return table(("layer", "cycles: ours", "AccelForge", "ours over it", "DRAM bytes: ours", "AccelForge", *accessed,
-                  "shared parts: ours, µJ", "AccelForge, µJ", "ours over it"),
-                 ((name, *found[:2], _over(*found[:2]), *found[2:4], *(f"{count / 1e3:,.1f}" for count in found[4:10]),
-                   *map(_micro, found[10:]), _over(*found[10:])) for name, *found in rows))
+    return markdown(("layer", "cycles: ours", "AccelForge", "ours over it", "DRAM bytes: ours", "AccelForge", *accessed,
+                     "shared parts: ours, µJ", "AccelForge, µJ", "ours over it"),
+                    ((name, *found[:2], _over(*found[:2]), *found[2:4],
+                      *(f"{count / 1e3:,.1f}" for count in found[4:10]), *map(_micro, found[10:]),
+                      _over(*found[10:])) for name, *found in rows))
 
 
 def nvdla_rows(record: dict) -> str:
     """Frames per second and utilisation by array."""
-    return table(("multipliers", "NVDLA: frames/s", "of peak", "our array", "frames/s, ideal memory", "of peak",
-                  "memory, GB/s", "frames/s, every map through that memory", "of peak"),
-                 ((row["macs"], f"{row['nvdla_frames']:g}", f"{100 * row['nvdla_utilisation']:.1f} %", row["array"],
-                   f"{row['frames']:.1f}", f"{100 * row['utilisation']:.1f} %", f"{row['bandwidth']:g}",
-                   f"{row['bound_frames']:.1f}", f"{100 * row['bound_utilisation']:.1f} %") for row in record["rows"]))
+    return markdown(("multipliers", "NVDLA: frames/s", "of peak", "our array", "frames/s, ideal memory", "of peak",
+                     "memory, GB/s", "frames/s, every map through that memory", "of peak"),
+                    ((row["macs"], f"{row['nvdla_frames']:g}", f"{100 * row['nvdla_utilisation']:.1f} %", row["array"],
+                      f"{row['frames']:.1f}", f"{100 * row['utilisation']:.1f} %", f"{row['bandwidth']:g}",
+                      f"{row['bound_frames']:.1f}", f"{100 * row['bound_utilisation']:.1f} %")
+                     for row in record["rows"]))
 
 
 TABLES = {"zigzag": (zigzag_layers, zigzag_energy, zigzag_parts), "scalesim": (scalesim_layers,),
