@@ -27,15 +27,15 @@ _MOST_STEPS = 1 << 12
 @dataclass(frozen=True)
 class Coats:
     """A layer's weights as coat indices: kept fractions of its coats, falling, and a code of
-    :data:`golden.codes.COAT_CODES`, or "best" for the smallest. Raises ValueError for what no layer can have."""
+    :data:`golden.codes.CHOICES`. Raises ValueError for what no layer can have."""
 
     densities: tuple[float, ...]
     code: str = "best"
 
     def __post_init__(self):
         check_densities(self.densities)
-        if self.code not in (*codes.COAT_CODES, "best"):
-            raise ValueError(f"code must be one of best, {', '.join(codes.COAT_CODES)}, not {self.code!r}")
+        if self.code not in codes.CHOICES:
+            raise ValueError(f"code must be one of {', '.join(codes.CHOICES)}, not {self.code!r}")
 
 
 @dataclass(frozen=True)

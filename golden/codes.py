@@ -19,6 +19,9 @@ from golden.lanes import interleave
 COAT_CODES = ("raw", "unary", "ans")
 """Codes of coat indices."""
 
+CHOICES = ("best", *COAT_CODES)
+"""A layer's code, or the smallest for it."""
+
 CODES = (*COAT_CODES, "stored")
 
 MAX_LANES = 256

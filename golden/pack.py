@@ -40,7 +40,7 @@ def pack_measured(checkpoint_dir: Path, path: Path, data: Path, *, code: str = "
     """Pack a checkpoint folder into ``path``, with the integer network's own accuracy in its provenance.
 
     ``data`` is an IDX folder: its training images calibrate, its whole test split gives ``integer_accuracy``. ``code``
-    is that of all coat indices, one of :data:`golden.recode.CHOICES`.
+    is that of all coat indices, one of :data:`golden.codes.CHOICES`.
     """
     network = recode(pack(checkpoint_dir, datasets.load(data, "train").images, data_set=data.name), code)
     test = datasets.load(data, "test")

@@ -7,16 +7,13 @@ import dataclasses
 import numpy as np
 
 from golden import ans, codes
+from golden.codes import CHOICES
 from golden.integer import IntegerNetwork
-
-CHOICES = ("best", *codes.COAT_CODES)
-"""A layer's code, or the best for it."""
-
 
 def code_fields(indices: np.ndarray, coats: int, code: str = "best") -> dict:
     """What an :class:`~golden.integer.IntegerLayer` says about the code of its coat indices 0..``coats``.
 
-    ``code`` is one of :data:`CHOICES`; ValueError for another.
+    ``code`` is one of :data:`~golden.codes.CHOICES`; ValueError for another.
     """
     if code not in CHOICES:
         raise ValueError(f"code must be one of {', '.join(CHOICES)}, not {code!r}")
@@ -28,7 +25,8 @@ def code_fields(indices: np.ndarray, coats: int, code: str = "best") -> dict:
 
 
 def recode(network: IntegerNetwork, code: str = "best") -> IntegerNetwork:
-    """``network`` with its coat indices in ``code``, one of :data:`CHOICES`; stored weights stay as they are."""
+    """``network`` with its coat indices in ``code``, one of :data:`~golden.codes.CHOICES`; stored weights stay as they
+    are."""
     fields = [{} if layer.code == "stored" else code_fields(layer.indices, layer.coats, code)
               for layer in network.layers]
     layers = tuple(dataclasses.replace(layer, **changes) for layer, changes in zip(network.layers, fields))

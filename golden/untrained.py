@@ -10,13 +10,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from golden.codes import CHOICES
 from golden.densities import kept_count, schedule_densities
 from golden.integer import IntegerNetwork, canonical_signs
 from golden.network import SupermaskNetwork
 from golden.networks import network_topology
 from golden.photograph import photographs
 from golden.quantise import quantise
-from golden.recode import CHOICES, recode
+from golden.recode import recode
 from golden.supermask import layer_scale
 from golden.topology import Layer, Topology
 
@@ -79,7 +80,7 @@ def network(topology: str | Topology, *, coats: int = 3, density: float = .3, sc
     """A network with random scores, or, if ``stored``, its int8 baseline: dense random weights of 8 bits.
 
     ``topology`` may be the name of one of :data:`golden.networks.NETWORKS`. ``density`` is the first coat's; the others
-    follow by ``schedule`` (:data:`golden.densities.SCHEDULES`). ``code`` (:data:`golden.recode.CHOICES`) is that of
+    follow by ``schedule`` (:data:`golden.densities.SCHEDULES`). ``code`` (:data:`golden.codes.CHOICES`) is that of
     all layers, "best" the smallest for each. With ``stored``, these four count for nothing. Normalisation and scales
     come from views of the photograph, so that activations spread as in a trained network. All of it follows from
     ``seed``. Raises ValueError for values out of range.

@@ -276,7 +276,7 @@ def simulate_network(network: IntegerNetwork, images: np.ndarray, config: Engine
 def simulate(model: Path, test: ImageSet, config: EngineConfig, *, code: str | None = None,
              label: str = "", **options) -> NetworkRun:
     """:func:`simulate_network` of a .coat file over the images of ``test``. ``code``, one of
-    :data:`golden.recode.CHOICES`, replaces that of its masks. Raises CoatError as well."""
+    :data:`golden.codes.CHOICES`, replaces that of its masks. Raises CoatError as well."""
     network = packed.load(model)
     shape = network.topology.input_shape
     if test.images.shape[1:] != shape:

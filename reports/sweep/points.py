@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from arch.config import MAX_COATS, PRESETS, EngineConfig
 from arch.counters import STREAMS
-from compiler import CompileError
-from golden import codes
+from golden.codes import CHOICES
 from golden.densities import RELEASED_DENSITIES, SCHEDULES
 from golden.networks import NETWORKS, network_topology
 from reports.area import AreaReport, area, points as area_points, suited
@@ -83,9 +82,8 @@ def grid(*, networks: Sequence[str], presets: Sequence[str], coats: Sequence[int
     Raises ValueError for a value that no design can have. Engines are not looked at: combinations that cannot be built
     are points, which fail.
     """
-    for name, values, known in (("network", networks, NETWORKS), ("preset", presets, PRESETS), ("code", codes, _CODES),
-                                ("schedule", schedules, SCHEDULES),
-                                ("stored", stored, BITS)):
+    for name, values, known in (("network", networks, NETWORKS), ("preset", presets, PRESETS), ("code", codes, CHOICES),
+                                ("schedule", schedules, SCHEDULES), ("stored", stored, BITS)):
         for value in values:
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(map(str, known))}, not {value!r}")
@@ -116,9 +114,6 @@ def grid(*, networks: Sequence[str], presets: Sequence[str], coats: Sequence[int
             (network,), widths or own, (preset,), columns or [engine.columns], lanes or [engine.lanes],
             activation_bytes or [engine.activation_bytes], mask_bytes or [engine.mask_bytes], weights, batches)}
     return sorted(points)
-
-
-_CODES = (*codes.COAT_CODES, "best")
 
 
 @dataclass(frozen=True)
@@ -218,7 +213,7 @@ def row(point: Point) -> dict:
     """The row of a point, by the names of :func:`columns`. Whatever fails becomes its ``error``."""
     try:
         return {**failure(point, ""), **_outputs(point), "error": None}
-    except (ValueError, CompileError) as error:  # the design is refused: these messages stand by themselves
+    except ValueError as error:  # the design is refused: these messages stand by themselves
         return failure(point, str(error))
     except Exception as error:
         return failure(point, f"{type(error).__name__}: {error}")

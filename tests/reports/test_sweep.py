@@ -179,6 +179,8 @@ def test_what_the_function_raises_and_a_cluster_without_workers_end_it():
     (["--coats", "1-x"], "--coats must be a list such as 1-7 or 8,16, not '1-x'"),
     (["--coats", "3-1"], "--coats has no value: '3-1'"),
     (["--mask-kib", ".3"], "--mask-kib must be a list such as 16,64 or .5, in KiB and whole bytes, not '.3'"),
+    (["--mask-kib", "inf"], "--mask-kib must be a list such as 16,64 or .5, in KiB and whole bytes, not 'inf'"),
+    (["--mask-kib", "8.0003"], "--mask-kib must be a list such as 16,64 or .5, in KiB and whole bytes, not '8.0003'"),
     (["--stored", "2"], "stored must be one of 8, 4, 1, not 2"),
     (["--density", "high"], "--density must be a list such as .1,.3, not 'high'"),
     (["--coats", "8"], "coats must be in 1..7, not 8"),

@@ -32,7 +32,7 @@ def test_grid_is_all_combinations_in_order_with_own_values_where_none_are_given(
 @pytest.mark.parametrize("values, message", [
     ({"networks": ["vgg"]}, "network must be one of resnet18, "),
     ({"presets": ["huge"]}, "preset must be one of tiny, "),
-    ({"codes": ["gzip"]}, "code must be one of raw, unary, ans, best, not 'gzip'"),
+    ({"codes": ["gzip"]}, "code must be one of best, raw, unary, ans, not 'gzip'"),
     ({"schedules": ["gaussian"]}, "schedule must be one of uniform, linear, released, not 'gaussian'"),
     ({"schedules": ["released"], "coats": [4, 5]}, "schedule released has 1 to 3 coats, none of those given"),
     ({"stored": [2]}, "stored must be one of 8, 4, 1, not 2"),

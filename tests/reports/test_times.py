@@ -22,7 +22,7 @@ def processor_seconds(*arguments) -> float:
 
 
 @pytest.mark.nightly
-def test_comparison_of_the_largest_network(tmp_path):
+def test_comparison_of_resnet50(tmp_path):
     assert processor_seconds("compare", "--network", "resnet50", "-o", tmp_path) < 60
 
 

@@ -12,6 +12,7 @@ from reports.compare import compare, page
 from reports.compare.rows import CLOCK_MHZ, parse_coats
 from reports.energy import DRAM_PJ_PER_BIT, NODE_NM, nodes
 from topcoat.output import table, write_json
+from topcoat.sizes import kib
 
 DEFAULTS = {"coats": None, "schedule": "uniform:0.7", "clock": CLOCK_MHZ, "code": "best", "batch": 1,
             "dram_pj": DRAM_PJ_PER_BIT, "node": NODE_NM, "jobs": None, "width": None, "columns": None, "lanes": None,
@@ -26,7 +27,7 @@ def configure(parser):
     network.add_argument("--coats", metavar="LIST", help="1-7, 1,3,7 or 3 (default: all that the schedule has)")
     network.add_argument("--schedule", metavar="S", help="uniform:R or linear:R, R the fraction that the first coat "
                          "removes, or released (default: uniform:0.7)")
-    network.add_argument("--code", choices=("best", *codes.COAT_CODES), help="code of the masks; best is the smallest, "
+    network.add_argument("--code", choices=codes.CHOICES, help="code of the masks; best is the smallest, "
                          "layer by layer, not the one of least energy (default: best)")
     network.add_argument("--batch", type=int, metavar="B",
                          help="images per run; each fetches the masks again (default: 1)")
@@ -42,14 +43,14 @@ def configure(parser):
     engine = parser.add_argument_group("of its engine, else the preset's")
     engine.add_argument("--columns", type=int, metavar="K", help="columns of the array")
     engine.add_argument("--lanes", type=int, metavar="C", help="multiply positions of a column")
-    engine.add_argument("--activation-kib", type=float, metavar="KIB", help="on-chip activation memory")
-    engine.add_argument("--mask-kib", type=float, metavar="KIB", help="buffer of coded masks")
+    engine.add_argument("--activation-kib", metavar="KIB", help="on-chip activation memory")
+    engine.add_argument("--mask-kib", metavar="KIB", help="buffer of coded masks")
 
 
 def _engine(preset: str, given: dict) -> EngineConfig:
     """The preset with what is given of an engine."""
     sizes = {"columns": given["columns"], "lanes": given["lanes"],
-             **{f"{name}_bytes": given[f"{name}_kib"] and int(1024 * given[f"{name}_kib"])
+             **{f"{name}_bytes": None if given[f"{name}_kib"] is None else kib(given[f"{name}_kib"])
                 for name in ("activation", "mask")}}
     changes = {name: value for name, value in sizes.items() if value is not None}
     return EngineConfig.preset(preset, **changes, **({"name": "custom"} if changes else {}))

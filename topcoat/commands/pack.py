@@ -7,7 +7,7 @@ from pathlib import Path
 
 from golden import datasets
 from golden.pack import pack_measured
-from golden.recode import CHOICES
+from golden.codes import CHOICES
 
 
 def configure(parser):

@@ -14,11 +14,12 @@ import numpy as np
 
 from arch.config import PRESETS, EngineConfig
 from golden import bundled, datasets, packed, untrained
+from golden.codes import CHOICES
 from golden.densities import SCHEDULES
 from golden.integer import IntegerNetwork
 from golden.networks import NETWORKS
 from golden.photograph import photographs
-from golden.recode import CHOICES, recode
+from golden.recode import recode
 from reports import page
 from reports.actions import actions
 from reports.baseline import int8_bytes

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from golden.codes import CHOICES
 from topcoat.output import write_json
+from topcoat.sizes import kib
 
 _MOST_ERRORS = 5
 
@@ -27,7 +29,7 @@ _LISTS = {
     "mask-kib": ("the preset's", "buffer of coded masks, KiB"), "coats": ("1-7", "numbers of coats"),
     "density": (".3", "kept fractions of the first coat"),
     "schedule": ("uniform", "how further densities follow: uniform, linear, released (three at most)"),
-    "code": ("best", "raw, unary, ans, best"), "stored": ("8,4,1", "bits of stored weights, the baselines; or none"),
+    "code": ("best", ", ".join(CHOICES)), "stored": ("8,4,1", "bits of stored weights, the baselines; or none"),
     "batch": ("1", "images of a run; each fetches the masks again"),
 }
 """Options that are lists, with their defaults and help."""
@@ -49,14 +51,6 @@ def configure(parser):
     parser.add_argument("--dry-run", action="store_true", help="say how many points there are to compute, and stop")
 
 
-def _kib(text: str | int) -> int:
-    """Bytes. Raises ValueError for a part of one."""
-    size = float(text) * 1024
-    if size != int(size):
-        raise ValueError
-    return int(size)
-
-
 def _numbers(name: str, text: str | None, kind: Callable[[str | int], int | float] = int) -> list | None:
     """Values of a list such as 1-3,8."""
     if text is None:
@@ -66,7 +60,7 @@ def _numbers(name: str, text: str | None, kind: Callable[[str | int], int | floa
         first, dash, last = item.partition("-")
         try:
             values += map(kind, range(int(first), int(last) + 1)) if dash and kind is not float else [kind(item)]
-        except (OverflowError, ValueError):
+        except ValueError:
             example = {int: "1-7 or 8,16", float: ".1,.3"}.get(kind, "16,64 or .5, in KiB and whole bytes")
             raise ValueError(f"--{name} must be a list such as {example}, not {text!r}") from None
     if not values:
@@ -83,8 +77,8 @@ def _lists(options) -> dict:
         columns=_numbers("columns", options.columns), lanes=_numbers("lanes", options.lanes),
         stored=() if options.stored == "none" else _numbers("stored", options.stored),
         batches=_numbers("batch", options.batch),
-        activation_bytes=_numbers("activation-kib", options.activation_kib, _kib),
-        mask_bytes=_numbers("mask-kib", options.mask_kib, _kib))
+        activation_bytes=_numbers("activation-kib", options.activation_kib, kib),
+        mask_bytes=_numbers("mask-kib", options.mask_kib, kib))
 
 
 def run(options) -> int:
