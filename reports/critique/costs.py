@@ -78,17 +78,21 @@ def _shrunk(size: MaskSize, share: float) -> MaskSize:
                     tuple(math.ceil(cycles * share) for cycles in size.tile_cycles))
 
 
+def _weights(result: Result) -> Coats | Stored:
+    return Coats(result.densities) if result.coats else Stored(result.bits)
+
+
 def _mask(geometry: Geometry, result: Result, engine: EngineConfig) -> MaskSize:
+    size = expected_mask(geometry, _weights(result), engine).size
     if result.coats:
-        return expected_mask(geometry, Coats(result.densities), engine).size
-    share = result.coded_bits[geometry.index] / (geometry.layer.weights * result.bits)
-    return _shrunk(expected_mask(geometry, Stored(result.bits), engine).size, share)
+        return size
+    return _shrunk(size, result.coded_bits[geometry.index] / (geometry.layer.weights * result.bits))
 
 
 def _record(result: Result, run: Traffic, *, skipping: bool = False, decoding: bool = False) -> LayerRecord:
     total, tables = LayerRecord(program_bytes=run.bytes["program_bytes"]), AnsTables()
     for geometry, layer in zip(geometries(result.topology), run.layers, strict=True):
-        weights, count = Coats(result.densities) if result.coats else Stored(result.bits), geometry.layer.weights
+        weights, count = _weights(result), geometry.layer.weights
         zeros = result.zeros[geometry.index] / count
         one = shape_record(run.config, geometry, code=code_of(weights, count), mask_words=layer.mask_words,
                            pixel_tiles=layer.pixel_tiles, moved=layer.bytes, cycles=layer.cycles,
@@ -113,7 +117,7 @@ def costs(result: Result, preset: EngineConfig) -> Costs:
     engine = coat_engine(preset, result.coats) if result.coats else stored_engine(preset, result.bits)
     layers = geometries(result.topology)
     masks = [_mask(geometry, result, engine) for geometry in layers]
-    tables = [table(Coats(result.densities), geometry.layer.weights) if result.coats else None for geometry in layers]
+    tables = [table(_weights(result), geometry.layer.weights) for geometry in layers]
     run = traffic(result.topology, engine, masks, tables)
     channels = sum(geometry.layer.out_channels for geometry in layers)
     weight_bytes = sum(math.ceil(bits / 8) for bits in result.coded_bits)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from matplotlib import pyplot
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
@@ -43,17 +42,16 @@ def _panel(axes, sides: dict[str, list[Costs]], cost, label: str, span=None):
 
 
 def figure(networks: Sequence[Costs]) -> Figure:
-    """Three panels that share the accuracy. Lines join each side's best networks; marks say coats x width, or width."""
-    with pyplot.rc_context(plots.STYLE):
-        drawn = Figure(figsize=(10.5, 4), layout="constrained")
-        axes = drawn.subplots(1, 3, sharey=True)
-        found = by_side(networks)
-        sides = {side: found[side] for side in _MARKS}
-        _panel(axes[0], sides, lambda each: each.model_bytes / 1000, "model (kB)")
-        _panel(axes[1], sides, lambda each: math.sqrt(math.prod(_energy(each))),
-               "energy (µJ per image)", _energy)
-        _panel(axes[2], sides, lambda each: each.area("asap7") / 1e6 * each.built.cycles / 1000,
-               "area x time (mm² x kcycles, asap7)")
-        axes[0].set_ylabel("test accuracy (%)")
-        axes[0].legend(loc="lower right", fontsize=8)
-        return drawn
+    """Three panels that share the accuracy. Lines join each side's best networks; marks say coats x width, or width.
+    Drawn in the style of the caller's ``rc_context``."""
+    drawn = Figure(figsize=(10.5, 4), layout="constrained")
+    axes = drawn.subplots(1, 3, sharey=True)
+    found = by_side(networks)
+    sides = {side: found[side] for side in _MARKS}
+    _panel(axes[0], sides, lambda each: each.model_bytes / 1000, "model (kB)")
+    _panel(axes[1], sides, lambda each: math.sqrt(math.prod(_energy(each))), "energy (µJ per image)", _energy)
+    _panel(axes[2], sides, lambda each: each.area("asap7") / 1e6 * each.built.cycles / 1000,
+           "area x time (mm² x kcycles, asap7)")
+    axes[0].set_ylabel("test accuracy (%)")
+    axes[0].legend(loc="lower right", fontsize=8)
+    return drawn
