@@ -36,12 +36,15 @@ DONE = 2
 first cycle in which it counts as done."""
 
 
-def tree_stages(config: EngineConfig) -> int:
-    """Registers in a column's adder tree, one every two levels. The trees of bit planes are joined by more levels."""
+def tree_levels(config: EngineConfig) -> int:
+    """Levels of additions in a column's adder tree. The trees of bit planes are joined by more of them."""
     levels = config.lanes.bit_length() - 1
-    if config.lane == "planes":
-        levels += (config.planes - 1).bit_length()
-    return (levels + 1) // 2
+    return levels + (config.planes - 1).bit_length() if config.lane == "planes" else levels
+
+
+def tree_stages(config: EngineConfig) -> int:
+    """Registers in a column's adder tree, one every two levels."""
+    return (tree_levels(config) + 1) // 2
 
 
 def array_depth(config: EngineConfig) -> int:

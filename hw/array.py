@@ -4,12 +4,13 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from arch import latency
 from arch.config import EngineConfig
 from hw.column import Column
 from hw.planes import encode_planes
 from hw.weights import weight_write
 
-__all__ = ["Array", "array_depth", "beat_layout"]
+__all__ = ["Array", "beat_layout"]
 
 
 def beat_layout(config: EngineConfig) -> data.StructLayout:
@@ -22,11 +23,6 @@ def beat_layout(config: EngineConfig) -> data.StructLayout:
         "half": 1,
         "address": range(config.partial_sums),
     })
-
-
-def array_depth(config: EngineConfig) -> int:
-    """Cycles from a beat to the first cycle in which a drain request may address its sum."""
-    return Column.tree_stages(config) + 2
 
 
 class Array(wiring.Component):
@@ -63,8 +59,8 @@ class Array(wiring.Component):
 
     @property
     def depth(self) -> int:
-        """:func:`array_depth` of this array."""
-        return array_depth(self._config)
+        """:func:`arch.latency.array_depth` of this array."""
+        return latency.array_depth(self._config)
 
     def _column(self, m: Module, index: int, inputs: dict) -> Value:
         """Adds column ``index`` and returns its sum."""

@@ -3,6 +3,7 @@
 from amaranth import *
 from amaranth.lib import data
 
+from arch import latency
 from arch.config import EngineConfig
 
 __all__ = ["SIGN_GROUP", "add_with_carry", "encode_planes", "plane_dot"]
@@ -50,8 +51,7 @@ def plane_dot(m: Module, config: EngineConfig, stages: int, activations: data.Vi
     """
     lanes, twos = config.lanes, config.weight_bits == 8
     planes = range(config.planes)
-    levels = lanes.bit_length() - 1
-    depth = levels + (len(planes) - 1).bit_length()
+    levels, depth = lanes.bit_length() - 1, latency.tree_levels(config)
 
     def stage(level: int) -> int:
         """Registers in front of an addition of ``level``."""

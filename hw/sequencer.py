@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from arch import latency
 from arch.config import EngineConfig
-from hw.array import array_depth, beat_layout
+from hw.array import beat_layout
 from hw.commands import COUNT_BITS, PassCommand
 from hw.passes import PassWalker, pass_step
 
@@ -151,7 +151,7 @@ class PassSequencer(wiring.Component):
 
         # Sums of a tile's last beat can be asked for `array_depth` cycles after it.
         finishing = [valid & last.last_of_tile]
-        for cycle in range(1, array_depth(config)):
+        for cycle in range(1, latency.array_depth(config)):
             finishing.append(Signal(name=f"finishing_{cycle}"))
             m.d.sync += finishing[cycle].eq(finishing[cycle - 1])
         m.d.comb += [

@@ -7,7 +7,6 @@ from amaranth.sim import Simulator
 
 from arch import latency
 from arch.config import EngineConfig
-from hw.array import array_depth
 from hw.commands import PassCommand
 from hw.sequencer import PassSequencer
 
@@ -192,7 +191,7 @@ class Bench:
             same = (beat["half"], beat["address"]) == (expected["half"], expected["address"])
             assert not same or cycle - before >= latency.ACCUMULATE, "two accumulations are too close"
         if expected["last"]:
-            self.due.append(cycle + array_depth(self.config) - 1)
+            self.due.append(cycle + latency.array_depth(self.config) - 1)
         self.beat_cycles.append(cycle)
 
 
