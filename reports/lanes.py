@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from arch.config import LANES, EngineConfig
+from tqdm import tqdm
+
+from arch.config import LANES, MAX_COATS, PRESETS, EngineConfig
 from hw.column import Column
 from reports.area.blocks import standalone_verilog
 from reports.area.cost import cost_of_cells
 from reports.area.library import Library
 from reports.area.memories import fpga_memory, memories
 from reports.area.synthesis import FPGAS, commands, find_yosys, run_yosys
+from reports.engines import coat_engine, stored_engine
+from reports.tables import markdown
 
 __all__ = ["LaneCost", "lane_costs"]
 
@@ -42,12 +48,12 @@ def _variants(config: EngineConfig) -> Iterator[tuple[str, str, int]]:
 
 
 def lane_costs(preset: str, target: str, *, yosys: str, library: Library | None = None) -> Iterator[LaneCost]:
-    """All variants for weights of 2, 4 and 8 bits. ``library`` is that of a target that is no FPGA. Raises RuntimeError
-    if Yosys fails."""
-    for weight_bits, accumulator_bits in ((2, 24), (4, 24), (8, 32)):
-        narrow = EngineConfig.preset(preset, weight_bits=weight_bits, accumulator_bits=accumulator_bits)
-        for variant, lane, group in _variants(narrow):
-            config = EngineConfig.preset(preset, lane=lane, weight_bits=weight_bits, accumulator_bits=accumulator_bits)
+    """All variants for one coat, for up to seven and for int8. ``library`` is that of a target that is no FPGA. Raises
+    RuntimeError if Yosys fails."""
+    base = PRESETS[preset]
+    for engine in coat_engine(base, 1), coat_engine(base, MAX_COATS), stored_engine(base, 8):
+        for variant, lane, group in _variants(engine):
+            config = dataclasses.replace(engine, lane=lane)
             text = standalone_verilog(Column(config, sign_group=group))
             module, _ = run_yosys(text, commands(target, library), yosys, library)
             cost = cost_of_cells(module["num_cells_by_type"], module.get("area", 0.), target)
@@ -55,26 +61,37 @@ def lane_costs(preset: str, target: str, *, yosys: str, library: Library | None 
             if target in FPGAS:
                 (shape,) = (shape for shape in memories(config) if shape.name == "weight slots")
                 slots = fpga_memory(shape, target).luts
-            yield LaneCost(variant=variant, weight_bits=weight_bits, logic=cost.main / config.lanes,
+            yield LaneCost(variant=variant, weight_bits=config.weight_bits, logic=cost.main / config.lanes,
                            slots=slots / config.macs_per_cycle, flip_flops=cost.flip_flops / config.lanes)
 
 
-def main():
-    """Entry point of ``python -m reports.lanes``."""
+def _cells(cost: LaneCost, fpga: bool) -> tuple[str, ...]:
+    numbers = (cost.logic, cost.slots, cost.logic + cost.slots, cost.flip_flops) if fpga else (cost.logic,)
+    return f"{cost.weight_bits}", cost.variant, *(f"{number:.1f}" for number in numbers)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status of ``python -m reports.lanes``."""
     parser = argparse.ArgumentParser(prog="python -m reports.lanes", description=__doc__)
     parser.add_argument("target", help=f"{', '.join(FPGAS)}, or another name with --liberty")
-    parser.add_argument("--preset", default="edge", help="engine configuration (default: edge)")
+    parser.add_argument("--preset", choices=PRESETS, default="edge", help="engine (default: %(default)s)")
     parser.add_argument("--liberty", type=Path, nargs="+", help="Liberty files of standard cells")
     parser.add_argument("--yosys", help="Yosys to run")
-    arguments = parser.parse_args()
-    if (arguments.target in FPGAS) == bool(arguments.liberty):
+    options = parser.parse_args(arguments)
+    fpga = options.target in FPGAS
+    if fpga == bool(options.liberty):
         parser.error(f"{', '.join(FPGAS)} take no --liberty, and other targets need it")
-    library = Library.known(arguments.target, arguments.liberty) if arguments.liberty else None
-    print("| weight bits | lane | logic | weight slots | sum | flip-flops |\n|---|---|---|---|---|---|")
-    for cost in lane_costs(arguments.preset, arguments.target, yosys=find_yosys(arguments.yosys), library=library):
-        print(f"| {cost.weight_bits} | {cost.variant} | {cost.logic:.1f} | {cost.slots:.1f} "
-              f"| {cost.logic + cost.slots:.1f} | {cost.flip_flops:.1f} |", flush=True)
+    header = ("weight bits", "lane", *(("logic", "weight slots", "sum", "flip-flops") if fpga else ("um2",)))
+    try:
+        # No memory is priced: any area of an SRAM cell will do.
+        library = None if fpga else Library.known(options.target, options.liberty, sram_cell=1.)
+        costs = lane_costs(options.preset, options.target, yosys=find_yosys(options.yosys), library=library)
+        print(markdown(header, (_cells(cost, fpga) for cost in tqdm(costs, unit="lane"))))
+    except (OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
