@@ -26,7 +26,7 @@ def _plain(node):
 
 
 def _modules(package: str, names: list[str]) -> set[str]:
-    """What ``from package import names`` imports: modules of a package, or a module. Runs none of them."""
+    """What ``from package import names`` imports: modules of a package, or a module."""
     if importlib.util.find_spec(package).submodule_search_locations is None:
         return {package}
     inner = (f"{package}.{name}" for name in names)
