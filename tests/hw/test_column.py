@@ -12,14 +12,14 @@ from hw.planes import SIGN_GROUP
 from hw.weights import plane_row, weight_row
 
 
-def plane_row_value(weights, config):
+def plane_row_value(weights, config, group):
     """A weight row as bit planes: inverted magnitudes, and signs relative to that of another lane."""
     bits = config.weight_bits
     if bits == 8:
         return plane_row(config).const({"zeros": [~weight % 256 for weight in weights]}).as_value().value
     flips = weights[0] < 0
     for lane in range(1, config.lanes):
-        first = lane - lane % SIGN_GROUP
+        first = lane - lane % group
         # The first lane of a group: the tree adds its lanes to as many on the left, or more.
         other = first if first != lane else lane - (lane & -lane)
         flips |= ((weights[lane] < 0) != (weights[other] < 0)) << lane
@@ -27,25 +27,25 @@ def plane_row_value(weights, config):
     return plane_row(config).const({"zeros": zeros, "flips": flips}).as_value().value
 
 
-def row_value(weights, config):
+def row_value(weights, config, group):
     """A weight row as one integer: sign and magnitude and the count of signs, or two's complement; or as planes."""
     if config.lane == "planes":
-        return plane_row_value(weights, config)
+        return plane_row_value(weights, config, group)
     bits = config.weight_bits
     codes = [weight % (1 << bits) if bits == 8 else abs(weight) | (weight < 0) << bits - 1 for weight in weights]
     negatives = 0 if bits == 8 else sum(weight < 0 for weight in weights)
     return weight_row(config).const({"weights": codes, "negatives": negatives}).as_value().value
 
 
-def run_beats(config, beats, rows):
+def run_beats(config, beats, rows, group=SIGN_GROUP):
     """Runs (cycle, slot, activations, first, half, address) beats, in order of cycles, and (cycle, slot, weights)
     rows. Returns both halves of the partial sums, read as early as promised."""
-    dut = Column(config)
+    dut = Column(config, sign_group=group)
     stages = Column.tree_stages(config)
     end = max(cycle for cycle, *_ in beats) + stages + 2
     inputs = [{"row_valid": 0, "store_valid": 0} for _ in range(end)]
     for cycle, slot, weights in rows:
-        inputs[cycle] |= {"row_valid": 1, "row_slot": slot, "row": row_value(weights, config)}
+        inputs[cycle] |= {"row_valid": 1, "row_slot": slot, "row": row_value(weights, config, group)}
     for cycle, slot, activations, first, half, address in beats:
         inputs[cycle] |= {"slot": slot, "activations": sum(a % 256 << 8 * i for i, a in enumerate(activations))}
         inputs[cycle + stages - 1] |= {"read_addresses": [address] * 2}
@@ -73,10 +73,7 @@ def run_beats(config, beats, rows):
     return sums[:config.partial_sums], sums[config.partial_sums:]
 
 
-@pytest.mark.parametrize("weight_bits", [2, 4, 8])
-@pytest.mark.parametrize("lanes", [4, 8, 16, 32])
-@pytest.mark.parametrize("lane", LANES)
-def test_dot_products(lane, lanes, weight_bits):
+def check_dot_products(lane, lanes, weight_bits, group=SIGN_GROUP):
     """The extremes of every width, and random ones, each in a partial sum of its own."""
     rng = random.Random(lanes + weight_bits)
     config = EngineConfig.preset("tiny", lane=lane, lanes=lanes, weight_bits=weight_bits, bus_bits=32)
@@ -88,9 +85,23 @@ def test_dot_products(lane, lanes, weight_bits):
     # A row is written in the cycle before it is used.
     rows = [(n, n % config.weight_slots, weights) for n, (_, weights) in enumerate(runs)]
     beats = [(n + 1, n % config.weight_slots, activations, 1, n % 2, n) for n, (activations, _) in enumerate(runs)]
-    sums = run_beats(config, beats, rows)
+    sums = run_beats(config, beats, rows, group)
     expected = [sum(a * w for a, w in zip(*run)) for run in runs]
     assert [sums[n % 2][n] for n in range(len(runs))] == expected
+
+
+@pytest.mark.parametrize("weight_bits", [2, 4, 8])
+@pytest.mark.parametrize("lanes", [4, 8, 16, 32])
+@pytest.mark.parametrize("lane", LANES)
+def test_dot_products(lane, lanes, weight_bits):
+    check_dot_products(lane, lanes, weight_bits)
+
+
+@pytest.mark.parametrize("weight_bits", [2, 4])
+@pytest.mark.parametrize("group", [1, 4, 16])
+def test_signs_relative_within_a_group(group, weight_bits):
+    """The groups of docs/lane.md that no engine has: the one that engines have is the default."""
+    check_dot_products("planes", 16, weight_bits, group)
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16, 64])
