@@ -193,7 +193,7 @@ static inline topcoat_result topcoat_open_program(topcoat_program *program, cons
 
 /* An engine. Its owner reads the first three after TOPCOAT_FAILED, and writes none. */
 typedef struct {
-    /* A number of docs/registers.md, index of the descriptor, and segment if a checksum was wrong. */
+    /* A topcoat_error, index of the descriptor, and segment if a checksum was wrong. */
     uint32_t error, error_position, error_segment;
     topcoat_device device;
     /* Of the memory's first byte, as the engine sees it, and its size. */

@@ -479,6 +479,23 @@ typedef struct __attribute__ ((__packed__)) {
     topcoat__STORE_BYTES_t STORE_BYTES;
 } topcoat_t;
 
+// enum - topcoat.ERROR
+typedef enum {
+    TOPCOAT_ERROR_NONE = 0, // the program did not fail
+    TOPCOAT_ERROR_BAD_PROGRAM = 1, // no magic number, or another format version
+    TOPCOAT_ERROR_WRONG_CONFIGURATION = 2, // compiled for another configuration
+    TOPCOAT_ERROR_BAD_OPCODE = 3, // an unknown operation
+    TOPCOAT_ERROR_MASK_EXHAUSTED = 4, // a mask stream ended before its layer's weights did
+    TOPCOAT_ERROR_MASK_LEFT_OVER = 5, // a layer's weights ended before its mask stream did
+    TOPCOAT_ERROR_BAD_SYMBOL = 6, // a raw coat index larger than the table
+    TOPCOAT_ERROR_IMPOSSIBLE = 7, // an operation that could never end or that nothing can need
+    TOPCOAT_ERROR_PROGRAM_CRC = 8, // wrong checksum of a descriptor
+    TOPCOAT_ERROR_MASK_CRC = 9, // wrong checksum of a segment of masks
+    TOPCOAT_ERROR_PARAMETER_CRC = 10, // wrong checksum of a segment of parameters
+    TOPCOAT_ERROR_BUS_READ = 11, // the memory answered a read with an error
+    TOPCOAT_ERROR_BUS_WRITE = 12, // the memory answered a write with an error
+    TOPCOAT_ERROR_WATCHDOG = 13, // nothing moved for too long
+} topcoat_error;
 
 
 #ifdef __cplusplus

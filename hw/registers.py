@@ -13,6 +13,7 @@ from pathlib import Path
 from peakrdl_html import HTMLExporter
 from systemrdl import RDLCompiler
 from systemrdl.node import AddrmapNode, FieldNode, RegNode
+from systemrdl.rdltypes import UserEnum
 
 from arch.registers import Access, Register
 
@@ -99,7 +100,8 @@ def table(top: AddrmapNode) -> str:
 
 
 def header(top: AddrmapNode) -> str:
-    """driver/topcoat_registers.h: offsets, as a struct for `offsetof`; masks, positions and resets of fields."""
+    """driver/topcoat_registers.h: offsets, as a struct for `offsetof`; masks, positions and resets of fields; and, as
+    PeakRDL leaves it out, an enumeration of what ERROR holds."""
     # Only who changes the description needs it.
     from peakrdl_cheader.c_standards import CStandard
     from peakrdl_cheader.exporter import CHeaderExporter
@@ -107,7 +109,13 @@ def header(top: AddrmapNode) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "topcoat_registers.h"
         CHeaderExporter().export(top, str(path), std=CStandard.gnu99, reuse_typedefs=False)
-        return path.read_text().rstrip() + "\n"
+        before, mark, after = path.read_text().rstrip().rpartition("\n\n\n#ifdef __cplusplus")
+    errors = "".join(f"    TOPCOAT_ERROR_{error.name} = {error.value}, // {error.rdl_desc}\n" for error in _errors(top))
+    return f"{before}\n// enum - topcoat.ERROR\ntypedef enum {{\n{errors}}} topcoat_error;{mark}{after}\n"
+
+
+def _errors(top: AddrmapNode) -> type[UserEnum]:
+    return top.find_by_path("ERROR.value").get_property("encode")
 
 
 def _row(*cells: object) -> str:
@@ -126,10 +134,9 @@ def document(top: AddrmapNode) -> str:
         else:
             lines.append(_row(*place, "", "", register.description))
             lines += [_row("", "", "", *field) for field in fields]
-    errors = top.find_by_path("ERROR.value").get_property("encode")
     return _DOCUMENT.format(
         title=top.get_property("name"), description=top.get_property("desc").strip(), registers="".join(lines),
-        errors="".join(_row(error.value, error.name, error.rdl_desc) for error in errors))
+        errors="".join(_row(error.value, error.name, error.rdl_desc) for error in _errors(top)))
 
 
 def generated() -> dict[Path, str]:

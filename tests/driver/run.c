@@ -126,7 +126,8 @@ static void failure(topcoat_engine *engine, const uint8_t *input)
     memory[engine->program.place + TOPCOAT_DESCRIPTOR_BYTES + 8] ^= 1;
     EXPECT(TOPCOAT_OK, topcoat_start(engine, input, engine->program.input_bytes));
     EXPECT(TOPCOAT_FAILED, topcoat_wait(engine, POLLS));
-    printf("error %u at %u\n", (unsigned)engine->error, (unsigned)engine->error_position);
+    printf("%s at %u\n", engine->error == TOPCOAT_ERROR_PROGRAM_CRC ? "PROGRAM_CRC" : "another error",
+           (unsigned)engine->error_position);
     EXPECT(TOPCOAT_NOT_STARTED, topcoat_wait(engine, 1));
     memory[engine->program.place + TOPCOAT_DESCRIPTOR_BYTES + 8] ^= 1;
 }

@@ -35,6 +35,8 @@ def test_description_agrees_with_what_it_names():
     errors = generator.read().find_by_path("ERROR.value").get_property("encode")
     assert {error.name: error.value for error in errors} == {error.name: error.value for error in Error}
     assert f"byte addresses of {ADDRESS_BITS} bits" in generator.document(generator.read())
+    for error in Error:
+        assert f"    TOPCOAT_ERROR_{error.name} = {error.value}, //" in generator.header(generator.read())
     for name in COUNTERS:
         assert OFFSETS[f"{name}_HIGH".upper()] == OFFSETS[f"{name}_LOW".upper()] + 4
 
