@@ -6,6 +6,7 @@ import mmap
 import os
 import time
 from abc import ABC, abstractmethod
+from array import array
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -35,11 +36,11 @@ class Device(ABC):
 
     @abstractmethod
     def load(self, place: int, content: bytes):
-        """Puts ``content`` into the memory, ``place`` bytes from its beginning."""
+        """Puts ``content`` into the memory, ``place`` bytes from its beginning; both are whole words."""
 
     @abstractmethod
     def fetch(self, place: int, size: int) -> bytes:
-        """``size`` bytes of the memory."""
+        """``size`` bytes of the memory from ``place`` on; both are whole words."""
 
     @abstractmethod
     def pause(self):
@@ -60,7 +61,8 @@ class MappedDevice(Device):
 
     ``registers`` and ``memory`` are paths, mapped from byte ``registers_offset`` and ``memory_offset`` on, multiples of
     a page. ``address`` is where the engine sees the memory's first byte (default: ``memory_offset``, as for /dev/mem).
-    Neither may be cached, and they are opened so that /dev/mem does not.
+    Neither may be cached, and they are opened so that /dev/mem does not. Every access is one of an aligned word: memory
+    that the kernel does not know of is mapped as a device's on ARM, where a plain copy may end in a bus error.
 
     Raises OSError if a file cannot be opened, DeviceError if it cannot be mapped.
     """
@@ -72,18 +74,18 @@ class MappedDevice(Device):
         self.address = memory_offset if address is None else address
         self.memory_bytes = memory_bytes
         with ExitStack() as stack:
-            # A view of words, so that an access to a register is one of 32 bits and not four of 8.
-            self._registers = stack.enter_context(
-                memoryview(self._map(stack, registers, registers_offset, 1 << ADDRESS_BITS)).cast("I"))
-            self._memory = stack.enter_context(memoryview(self._map(stack, memory, memory_offset, memory_bytes)))
+            self._registers = self._map(stack, registers, registers_offset, 1 << ADDRESS_BITS)
+            self._memory = self._map(stack, memory, memory_offset, memory_bytes)
             self._mappings = stack.pop_all()
 
     @staticmethod
-    def _map(stack: ExitStack, path: Path, offset: int, size: int) -> mmap.mmap:
+    def _map(stack: ExitStack, path: Path, offset: int, size: int) -> memoryview:
+        """The mapping as words."""
         file = os.open(path, os.O_RDWR | os.O_SYNC)
         try:
-            return stack.enter_context(closing(mmap.mmap(file, size, offset=offset)))
-        except (OSError, ValueError, OverflowError) as error:
+            mapping = stack.enter_context(closing(mmap.mmap(file, size, offset=offset)))
+            return stack.enter_context(stack.enter_context(memoryview(mapping)).cast("I"))
+        except (OSError, OverflowError, TypeError, ValueError) as error:
             raise DeviceError(f"{path}: {size} bytes from {offset:#x} on cannot be mapped: {error}") from None
         finally:
             os.close(file)
@@ -95,10 +97,12 @@ class MappedDevice(Device):
         self._registers[offset >> 2] = value
 
     def load(self, place: int, content: bytes):
-        self._memory[place:place + len(content)] = content
+        # By items: a slice would be copied as bytes.
+        for index, word in enumerate(memoryview(content).cast("I"), place >> 2):
+            self._memory[index] = word
 
     def fetch(self, place: int, size: int) -> bytes:
-        return bytes(self._memory[place:place + size])
+        return array("I", self._memory[place >> 2:place + size >> 2]).tobytes()
 
     def pause(self):
         time.sleep(self.PAUSE_SECONDS)

@@ -33,6 +33,8 @@ class SimulatedDevice(Device):
     """The longest that a pause takes; an interrupt ends it."""
 
     def __init__(self, config: EngineConfig, *, memory_bytes: int, address: int = 0, cache: Path | None = None):
+        if address < 0 or not 0 < memory_bytes < 1 << 32 or address + memory_bytes > 1 << 32:
+            raise DeviceError(f"the memory must have bytes below 2^32, not {memory_bytes} from {address:#x} on")
         self.address = address
         self.memory_bytes = memory_bytes
         self._library = library = ctypes.CDLL(str(board_library(config, cache)))
@@ -42,17 +44,22 @@ class SimulatedDevice(Device):
         content = ctypes.c_char * memory_bytes
         self._memory = memoryview(content.from_address(library.topcoat_board_memory(self._board))).cast("B")
 
-    def _check(self, response: int, what: str, offset: int):
-        if response:
-            raise DeviceError(f"{what} of the register at {offset:#x} was answered SLVERR")
+    def _call(self, name: str, *arguments) -> int:
+        if not self._board:
+            raise DeviceError("the simulated device is closed")
+        return getattr(self._library, f"topcoat_board_{name}")(self._board, *arguments)
+
+    def _access(self, name: str, offset: int, value):
+        if self._call(name, offset, value):
+            raise DeviceError(f"a {name} of the register at {offset:#x} was answered SLVERR")
 
     def read(self, offset: int) -> int:
         value = ctypes.c_uint32()
-        self._check(self._library.topcoat_board_read(self._board, offset, ctypes.byref(value)), "a read", offset)
+        self._access("read", offset, ctypes.byref(value))
         return value.value
 
     def write(self, offset: int, value: int):
-        self._check(self._library.topcoat_board_write(self._board, offset, value), "a write", offset)
+        self._access("write", offset, value)
 
     def load(self, place: int, content: bytes):
         self._memory[place:place + len(content)] = content
@@ -61,10 +68,10 @@ class SimulatedDevice(Device):
         return bytes(self._memory[place:place + size])
 
     def pause(self):
-        self._library.topcoat_board_wait(self._board, self.PAUSE_CYCLES)
+        self._call("wait", self.PAUSE_CYCLES)
 
     def close(self):
         if self._board:
             self._memory.release()
-            self._library.topcoat_board_close(self._board)
+            self._call("close")
             self._board = ctypes.c_void_p()

@@ -68,11 +68,13 @@ def test_where_accesses_go(tmp_path):
         device.write(OFFSETS["PROGRAM_ADDRESS"], 0x89AB_CDEF)
         assert device.read(OFFSETS["PROGRAM_ADDRESS"]) == 0x89AB_CDEF
         assert device.fetch(16, 4) == bytes(range(16, 20))
-        device.load(8, b"abcd")
+        assert device.fetch(0, 4096) == bytes(range(256)) * 16
+        device.load(8, b"abcdefgh")
+        assert device.fetch(8, 12) == b"abcdefgh" + bytes(range(16, 20))
         device.pause()
     place = OFFSETS["PROGRAM_ADDRESS"]
     assert registers.read_bytes()[place:place + 8] == bytes.fromhex("efcdab8900000000")
-    assert memory.read_bytes()[mmap.PAGESIZE + 7:mmap.PAGESIZE + 13] == b"\7abcd\14"
+    assert memory.read_bytes()[mmap.PAGESIZE + 7:mmap.PAGESIZE + 17] == b"\7abcdefgh\20"
 
 
 def test_files_that_cannot_be_mapped(tmp_path):
@@ -83,7 +85,8 @@ def test_files_that_cannot_be_mapped(tmp_path):
     memory.write_bytes(bytes(4096))
     for arguments, path, size, offset in (({"registers_offset": 4096}, registers, 4096, 4096),
                                           ({"memory_offset": 64}, memory, 4096, 64),
-                                          ({"memory_bytes": 8192}, memory, 8192, 0)):
+                                          ({"memory_bytes": 8192}, memory, 8192, 0),
+                                          ({"memory_bytes": 4094}, memory, 4094, 0)):
         message = f"{path}: {size} bytes from {offset:#x} on cannot be mapped: "
         with pytest.raises(DeviceError, match=f"^{re.escape(message)}"):
             MappedDevice(registers, **{"memory": memory, "memory_bytes": 4096, **arguments})

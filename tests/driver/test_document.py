@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,3 +45,13 @@ def test_c(tmp_path, standard):
     source.write_text(re.search("```c\n(.*?)```", TEXT, re.DOTALL)[1])
     subprocess.run(["gcc", f"-std={standard}", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-c", source,
                     f"-I{Path(driver.__file__).parent}", "-o", tmp_path / "classify.o"], check=True)
+
+
+def test_what_a_board_needs():
+    """Python, NumPy and two folders, as the page says."""
+    code = "import sys, driver.device, driver.engine; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=Path(driver.__file__).parents[1], check=True,
+                            capture_output=True, text=True).stdout.split()
+    ours = {path.parent.name for path in Path(driver.__file__).parents[1].glob("*/__init__.py")}
+    assert ours & set(loaded) == {"arch", "driver"}
+    assert not {"amaranth", "systemrdl", "torch"} & set(loaded)

@@ -200,6 +200,20 @@ def test_a_wrong_address_past_the_driver(device, small, address, error):
     small.check(Engine(device))
 
 
+@pytest.mark.parametrize("address, size", [(0, 0), (0, 1 << 32), (ADDRESS, 1 << 31), (-4096, 4096)])
+def test_a_memory_that_cannot_be(address, size):
+    with refused(f"the memory must have bytes below 2^32, not {size} from {address:#x} on", DeviceError):
+        SimulatedDevice(CONFIG, memory_bytes=size, address=address)
+
+
+def test_a_closed_device(device):
+    device.close()
+    device.close()
+    for access in lambda: device.read(OFFSETS["ID"]), lambda: device.write(OFFSETS["CONTROL"], 2), device.pause:
+        with refused("the simulated device is closed", DeviceError):
+            access()
+
+
 def test_a_register_that_is_not_there(device):
     with refused("a read of the register at 0xffc was answered SLVERR", DeviceError):
         device.read(0xFFC)
