@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import shlex
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from reports.area.blocks import Sample
-from reports.area.library import Library
+from reports.area.library import DONT_USE, Library
 from reports.area.synthesis import sample_sources, sample_verilog, yosys_version
 from reports.costs import FOLDER, cost_set
 from reports.gates.liberty import CellLibrary
 from reports.gates.measure import PRESET, RUNS, Block
 
-__all__ = ["measured_sets", "set_content", "stale_blocks", "write_set"]
+__all__ = ["command", "measured_sets", "set_content", "stale_blocks", "write_set"]
 
 MEMORIES = "zigzag-45"
 """The set whose memories are scaled: energy in proportion to the node's length times voltage squared."""
@@ -47,6 +48,14 @@ def _measured(blocks: Sequence[Block]) -> list[dict]:
             for (component, action, width), price in sorted(sums.items())]
 
 
+def command(library: Library, node_nm: int) -> str:
+    """The command that measures the set; it names the cells to leave alone if they are others than is known."""
+    words = ["python", "-m", "reports.gates", library.name, "--node", f"{node_nm}", "--liberty", *library.texts()]
+    if library.dont_use != DONT_USE.get(library.name, ()):
+        words += ["--dont-use", *library.dont_use]
+    return shlex.join(words)
+
+
 def set_content(library: Library, node_nm: int, blocks: Sequence[Block], *, yosys: str) -> dict:
     """The constant set as JSON values."""
     cells = CellLibrary(text.decode("latin-1") for text in library.texts().values())
@@ -57,7 +66,7 @@ def set_content(library: Library, node_nm: int, blocks: Sequence[Block], *, yosy
     flops = sum(block.flops for block in blocks)
     return {
         "name": f"{library.name}-{node_nm}", "node_nm": node_nm, "units": "pJ per action",
-        "command": f"python -m reports.gates {library.name} --node {node_nm} --liberty {' '.join(library.texts())}",
+        "command": command(library, node_nm),
         "title": f"Standard cells of {library.name}, {node_nm} nm, {cells.voltage:g} V: our own netlists, simulated",
         "source": "toggles of mapped netlists on the inputs that blocks of an engine have in an inference "
                   f"({', '.join(f'{run} at weight_bits {width}' for width, run in RUNS.items())}; engine {PRESET}), "

@@ -42,7 +42,7 @@ class _Nets:
 
     def __init__(self):
         self._numbers = {"0": 0, "x": 0, "z": 0, "1": 1}
-        #: By net: farads, joules of a transition without what charges them, joules by way of the load.
+        #: By net: farads of the pins on it, and joules of a transition without what charges these.
         self.load: dict[int, float] = {}
         self.energy: dict[int, float] = {}
 
@@ -89,10 +89,10 @@ def gate_netlist(module: dict, library: CellLibrary) -> GateNetlist:
     A transition of a net costs what its driver takes inside, what the pins that it drives take inside, and
     capacitance times voltage squared, by 2, of these pins. There are no wires: it is the netlist before placement.
     """
-    nets, gates, flops, memories = _Nets(), [], [], []
+    nets, gates, flops = _Nets(), [], []
     outlines = {name: cell for name, cell in module["cells"].items() if cell["type"].lstrip("\\").startswith(OUTLINE)}
-    inputs = _ports({name: (port["direction"], port["bits"]) for name, port in module["ports"].items()}, "", "input")
-    outputs = _ports({name: (port["direction"], port["bits"]) for name, port in module["ports"].items()}, "", "output")
+    ports = {name: (port["direction"], port["bits"]) for name, port in module["ports"].items()}
+    inputs, outputs = _ports(ports, "", "input"), _ports(ports, "", "output")
     for name, cell in outlines.items():
         ports = {port: (cell["port_directions"][port], bits) for port, bits in cell["connections"].items()}
         inputs += _ports(ports, name, "output")

@@ -6,10 +6,11 @@ import pytest
 
 from arch.config import PRESETS, EngineConfig
 from reports.area.blocks import Sample
+from reports.area.library import Library
 from reports.costs import FOLDER, cost_set
 from reports.energy import prices
 from reports.gates.blocks import PARTS
-from reports.gates.constants import measured_sets, stale_blocks, write_set
+from reports.gates.constants import command, measured_sets, stale_blocks, write_set
 from reports.gates.measure import RUNS, engine
 
 SETS = measured_sets()
@@ -36,6 +37,15 @@ def test_a_block_of_other_rtl_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr("reports.gates.constants.FOLDER", tmp_path)
     block = values["blocks"][0]
     assert stale_blocks(SETS[0]) == [str(Sample(block["block"], block["preset"], tuple(block["overrides"].items())))]
+
+
+@pytest.mark.parametrize("dont_use, options", [(None, ""), (["*dly*", "x"], " --dont-use '*dly*' x"),
+                                               ([], " --dont-use")])
+def test_the_command_names_unusual_choices(dont_use, options, tmp_path):
+    file = tmp_path / "typical.lib"
+    file.write_text("library (typical) {}")
+    library = Library.known("sky130hd", [file], dont_use=dont_use)
+    assert command(library, 130) == f"python -m reports.gates sky130hd --node 130 --liberty typical.lib{options}"
 
 
 @pytest.mark.parametrize("name", SETS)
