@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from arch import descriptor
+from arch import descriptor, regions
 from arch.config import EngineConfig
 from compiler.timing import IDEAL, Memory, Prediction, predict
 from compiler.timing.requests import Requests
@@ -146,16 +146,10 @@ class Program:
     def pack_input(self, images: np.ndarray) -> bytes:
         """Content of the input region for int8 ``images`` (batch, height, width, channels). Raises ValueError for
         others."""
-        shape = (self.batch, *self.input_shape)
-        if images.dtype != np.int8 or images.shape != shape:
-            raise ValueError(f"images must be int8 of shape {shape}, not {images.dtype} {images.shape}")
-        size = self.input_bytes // self.batch
-        return b"".join(image.tobytes().ljust(size, b"\0") for image in images)
+        return regions.pack_input(images, (self.batch, *self.input_shape), self.input_bytes)
 
     def unpack_output(self, content: bytes) -> np.ndarray:
         """The last layer's tensors (batch, height, width, channels), int8 or int32, from the output region's
         content."""
         last = self.layers[-1]
-        size = self.output_bytes // self.batch
-        return np.stack([np.frombuffer(content[first:first + last.output_bytes], last.output_type)
-                         .reshape(last.output_shape) for first in range(0, self.output_bytes, size)])
+        return regions.unpack_output(content, (self.batch, *last.output_shape), last.output_type)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from arch import descriptor
+from arch import descriptor, regions
 from arch.depths import PAGE_BYTES
 from arch.descriptor import Opcode
 
@@ -144,15 +144,8 @@ class ProgramFile:
     def pack_input(self, images: np.ndarray) -> bytes:
         """Content of the input region for int8 ``images`` (batch, height, width, channels). Raises ValueError for
         others."""
-        shape = (self.batch, *self.input_shape)
-        if images.dtype != np.int8 or images.shape != shape:
-            raise ValueError(f"images must be int8 of shape {shape}, not {images.dtype} {images.shape}")
-        size = self.input_bytes // self.batch
-        return b"".join(image.tobytes().ljust(size, b"\0") for image in images)
+        return regions.pack_input(images, (self.batch, *self.input_shape), self.input_bytes)
 
     def unpack_output(self, content: bytes) -> np.ndarray:
         """Results (batch, height, width, channels), int8 or int32, from the output region's content."""
-        regions = np.frombuffer(content, np.uint8).reshape(self.batch, -1)
-        size = int(np.prod(self.output_shape)) * self.value_bytes
-        values = np.ascontiguousarray(regions[:, :size]).view(f"<i{self.value_bytes}")
-        return values.reshape(self.batch, *self.output_shape)
+        return regions.unpack_output(content, (self.batch, *self.output_shape), f"<i{self.value_bytes}")
