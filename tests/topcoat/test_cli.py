@@ -229,3 +229,19 @@ def test_compile_writes_a_program_file(tmp_path, capsys):
     assert "multiple of 4096" in failing(capsys, "compile", "fashion-n1", "--preset", "tiny", "--address", "64", "-o",
                                          path)
     assert ProgramFile.read(path) == file
+
+
+def test_lanes_of_planes_have_programs_of_their_own(tmp_path):
+    path = tmp_path / "fashion-n1.program"
+    config = EngineConfig.preset("tiny", lane="planes")
+    assert main(["compile", "fashion-n1", "--preset", "tiny", "--lane", "planes", "-o", str(path)]) == 0
+    assert ProgramFile.read(path) == ProgramFile.of(compile_network(load(bundled.find("fashion-n1")), config))
+    assert ProgramFile.read(path).configuration == config.hash != EngineConfig.preset("tiny").hash
+
+
+def test_simulate_runs_the_lanes_asked_for(monkeypatch, capsys):
+    def simulated(network, images, config, **_):
+        raise ValueError(f"{config.name}, {config.lane}")
+
+    monkeypatch.setattr("topcoat.commands.simulate.simulate_network", simulated)
+    assert failing(capsys, "simulate", MODEL, "--preset", "tiny", "--lane", "planes").endswith("tiny, planes")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from arch.config import PRESETS, EngineConfig
+from arch.config import LANES, PRESETS, EngineConfig
 from golden import bundled, datasets, packed, untrained
 from golden.codes import CHOICES
 from golden.densities import SCHEDULES
@@ -54,6 +54,8 @@ def configure(parser):
     parser.add_argument("--code", choices=CHOICES,
                         help="of the masks (default: the model's own, or for a network the best of each layer)")
     parser.add_argument("--preset", choices=PRESETS, default="edge", help="engine (default: %(default)s)")
+    parser.add_argument("--lane", choices=LANES, default=LANES[0],
+                        help="how its lanes multiply (docs/lane.md; default: %(default)s); energies are of multipliers")
     parser.add_argument("--backend", choices=BACKENDS, default="native", help="simulator (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=1, metavar="B", help="images of a run (default: %(default)s)")
     parser.add_argument("--images", type=int, metavar="K", help="how many images (default: one batch)")
@@ -118,7 +120,7 @@ def run(options) -> int:
         raise ValueError(f"batch must be at least 1, not {options.batch}")
     if options.images is None:
         options.images = options.batch
-    config = EngineConfig.preset(options.preset)
+    config = EngineConfig.preset(options.preset, lane=options.lane)
     timing = memory.memory_timing(options.memory, config, latency=options.latency, rate=options.rate)
     start = time.monotonic()
     network, images, labels = (_trained if options.network is None else _untrained)(options)
