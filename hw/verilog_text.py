@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-__all__ = ["tidy"]
+__all__ = ["portable", "tidy"]
 
 _NAME = r"(?:\\\S+ |[A-Za-z_]\w*)"
 """A name; an escaped one ends with a space."""
@@ -114,9 +114,12 @@ def _write_at_once(match: re.Match) -> str:
             f"`else\n{match[0]}`endif\n")
 
 
-def tidy(text: str) -> str:
-    """``text``, as Yosys prints modules, with memories zeroed by a loop, registers assigned where they change, and
-    writes of parts of a word also as one statement, for Verilator."""
+def portable(text: str) -> str:
+    """``text``, as Yosys prints modules, with memories zeroed by a loop and registers assigned where they change."""
     text = _ZEROED_MEMORY.sub(_zero_by_loop, text)
-    text = "".join(map(_clock_registers, re.split(r"(?<=endmodule\n)", text)))
-    return _PARTIAL_WRITES.sub(_write_at_once, text)
+    return "".join(map(_clock_registers, re.split(r"(?<=endmodule\n)", text)))
+
+
+def tidy(text: str) -> str:
+    """As :func:`portable`, with writes of parts of a word also as one statement, for Verilator."""
+    return _PARTIAL_WRITES.sub(_write_at_once, portable(text))
