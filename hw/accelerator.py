@@ -18,8 +18,8 @@ __all__ = ["Accelerator", "WishboneAccelerator"]
 
 
 def _assemble(m: Module, config: EngineConfig, emit: bool, bridge) -> Control:
-    """Engine, ``bridge`` of its memory interface, and registers. The engine is in a clock domain of its own, ``core``: the
-    same clock with a reset that the soft reset also drives."""
+    """Engine, ``bridge`` of its memory interface, and registers. The engine is in a clock domain of its own, ``core``:
+    the same clock with a reset that the soft reset also drives."""
     engine = Engine(config, emit=emit)
     m.submodules.control = control = Control(config)
     m.submodules.bridge = bridge

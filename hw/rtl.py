@@ -90,6 +90,10 @@ def emit_rtl(config: EngineConfig, bus: str) -> Rtl:
         plain = module.name.lstrip("\\")
         identifiers[module.name] = files.add(module.name, plain.replace(f"{top}.", "topcoat."))
         nets[module.name] = net_names(module)
+    order = {name: place for place, name in enumerate(("clk", "rst", *component_ports(component)))}
+    for module in modules:
+        module.ports.sort(key=lambda port: order[port] if module.name == top else (
+            not port.endswith(("clk", "rst")), module.nets[port].direction, port))
     texts = {}
     for module in modules:
         summary = summaries.get(_plain(module.name.lstrip("\\")), "")

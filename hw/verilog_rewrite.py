@@ -1,4 +1,4 @@
-"""Rewrites modules until a linter has nothing to say: nothing unused, every width explicit, few names without meaning."""
+"""Rewrites modules until a linter has nothing to say: nothing unused, widths explicit, few names without meaning."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ class WishboneMaster(wiring.Component):
     which also bounds the bus latency that full rate can hide. Every byte of a beat is selected. ``err``
     is reported with its beat (``read_error``) or its burst (``write_error``). There is no retry.
 
-    While ``flush`` is high the engine is being reset and its side of the bridge is ignored: no transfer is begun, and the
-    answers to those that were shown are taken and dropped. ``idle`` says that nothing is left; ``cyc`` is then low.
+    While ``flush`` is high the engine is being reset and its side of the bridge is ignored: no transfer is begun, and
+    the answers to those that were are taken and dropped. ``idle`` says that nothing is left; ``cyc`` is then low.
 
     Latency: two cycles from a request, or from write data after their request, to ``stb``; two from ``ack`` to
     ``read_data`` and one to ``write_done``. One transfer per cycle within a burst, one cycle between bursts.

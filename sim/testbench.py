@@ -247,7 +247,7 @@ _AXI = """
 """
 
 _WISHBONE = """
-  // Pipelined Wishbone memory: answers in the cycle after a transfer at the earliest, four transfers later at the latest.
+  // Pipelined Wishbone memory: answers from the second cycle after a transfer on, up to four transfers under way.
   wire m_wb_cyc, m_wb_stb, m_wb_we;
   wire [31:0] m_wb_adr;
   wire [8*BEAT_BYTES-1:0] m_wb_dat_w;
@@ -343,8 +343,8 @@ def _hex(content: bytes, beat: int) -> str:
 
 
 def testbench(config: EngineConfig, bus: str, network: IntegerNetwork, image: np.ndarray) -> dict[str, str]:
-    """Testbench and vectors for the first layer of ``network`` on one stored ``image`` (int8 (height, width, channels)):
-    texts by file name.
+    """Testbench and vectors for the first layer of ``network`` on one stored ``image`` (int8 (height, width,
+    channels)): texts by file name.
 
     Raises CompileError if the layer does not fit the engine.
     """

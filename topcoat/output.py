@@ -42,3 +42,12 @@ def write_json(path: Path | None, values: dict | list):
     """Write ``values`` to ``path``, whole or not at all; nothing for None."""
     if path is not None:
         write_atomically(path, lambda temporary: temporary.write_text(json.dumps(values, indent=1) + "\n"))
+
+
+def write_texts(folder: Path, files: dict[str, str]) -> list[Path]:
+    """Writes texts by their paths in ``folder``; returns their paths."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return [folder / name for name in files]

@@ -1,12 +1,30 @@
-"""Write an engine's Verilog, its name map, its port table and the documents of its registers into a folder.
+"""Write an accelerator for other people's flows: Verilog-2001, a self-checking testbench with one layer's vectors,
+FuseSoC core, file lists and constraints for Vivado and Quartus, IP-XACT, the drivers' C headers, and documents.
 
-example: topcoat verilog --preset edge -o out/edge
+example: topcoat verilog --preset edge --bus wishbone -o out/edge
 """
 
+import argparse
 from pathlib import Path
 
 from arch.config import LANES, PRESETS, EngineConfig
-from hw import emit, registers
+from golden import bundled, datasets, packed
+from golden.integer import images_from_uint8
+from hw import registers
+from hw.package import package
+from hw.rtl import BUSES, emit_rtl
+from sim.testbench import testbench
+from topcoat.output import write_texts
+
+
+def _megahertz(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value <= 2000:
+        raise argparse.ArgumentTypeError(f"must be megahertz in 0..2000, not {text!r}")
+    return value
 
 
 def configure(parser):
@@ -14,11 +32,23 @@ def configure(parser):
     parser.add_argument("--lane", choices=LANES, default=LANES[0],
                         help="how lanes multiply: planes are smaller on FPGAs without multiplier blocks, and need "
                              "programs compiled for them (docs/lane.md; default: %(default)s)")
+    parser.add_argument("--bus", choices=BUSES, default="axi",
+                        help="what it is attached to: AXI4 for memory and AXI4-Lite for registers, or Wishbone B4, "
+                             "pipelined and classic (default: %(default)s)")
+    parser.add_argument("--clock", type=_megahertz, default=100, metavar="MHZ",
+                        help="clock that the constraints ask for (default: %(default)s)")
+    parser.add_argument("--model", default="fashion-n3", metavar="M.coat",
+                        help="file, or a bundled model's name: the testbench runs its first layer on the first bundled "
+                             "image (default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write into")
 
 
 def run(options) -> int:
-    paths = emit.write(EngineConfig.preset(options.preset, lane=options.lane), options.output)
-    for path in (*paths, *registers.write_documents(options.output)):
+    config = EngineConfig.preset(options.preset, lane=options.lane)
+    network = packed.load(bundled.find(options.model))
+    image = images_from_uint8(datasets.load(bundled.IMAGES, "test").first(1).images)[0]
+    bench = testbench(config, options.bus, network, image)
+    files = package(config, options.bus, emit_rtl(config, options.bus), bench, options.clock)
+    for path in (*write_texts(options.output, files), *registers.write_documents(options.output / "docs")):
         print(path)
     return 0
