@@ -106,7 +106,9 @@ class _Printer:
             case Signed(part):
                 return f"$signed({self.expression(part)})"
             case Unary(operator, part):
-                text = f"{operator}{self.expression(part, operator)}"
+                inner = self.expression(part, "!")
+                # `^~` would be another operator.
+                text = f"{operator}({inner})" if operator in "&|^" and isinstance(part, Unary) else f"{operator}{inner}"
                 # A reduction beside another operator reads as something else.
                 return f"({text})" if inside and operator in "&|^" else text
             case Binary(operator, left, right):

