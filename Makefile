@@ -5,16 +5,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo lint test nightly accuracy critique bench area gates clean tools
+.PHONY: demo icarus lint test nightly accuracy critique bench area gates clean tools
 
 demo: $(READY)
 	@$(BIN)/topcoat demo
+
+# The testbench that `topcoat verilog` writes has to run there as well.
+icarus:
+	@command -v iverilog >/dev/null || { echo "error: iverilog not found: install Icarus Verilog (Debian: iverilog)" >&2; exit 1; }
 
 # Settings: [tool.ruff] of pyproject.toml.
 lint: $(READY)
 	@$(BIN)/python -m ruff check .
 
-test: lint
+test: lint icarus
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 # Whole ResNets at 224x224 on every preset: minutes each. Last record: docs/measurements.md.

@@ -55,7 +55,7 @@ def _summaries(fragment: Fragment, path: str) -> Iterator[tuple[str, str]]:
     """The first line of what every component says of itself, by the name of its module."""
     for origin in fragment.origins or ():
         if isinstance(origin, wiring.Component) and type(origin).__doc__:
-            yield path, type(origin).__doc__.strip().splitlines()[0].replace("``", "")
+            yield path, re.sub(r":\w+:(?=`)|`", "", type(origin).__doc__.strip().splitlines()[0])
     for inner, name, _ in fragment.subfragments:
         if name is not None:
             yield from _summaries(inner, f"{path}.{name}")

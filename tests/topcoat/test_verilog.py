@@ -72,7 +72,8 @@ def test_nothing_of_one_tool_or_machine(written):
         assert re.findall(r"^module (\w+)", text, re.M) == [Path(name).stem]
         # No attribute, directive, system function but $signed, or escaped name.
         assert not re.search(r"\(\*|`|\\|\$(?!signed\()", text), name
-        assert max(map(len, text.splitlines())) < 200, name
+        # Only a constant may be longer than a line.
+        assert max(len(re.sub(r"\d+'h\w+", "0", line)) for line in text.splitlines()) <= 120, name
 
 
 def test_linter_has_nothing_to_say(written, tmp_path):
