@@ -29,7 +29,6 @@ _BENCH = """\
 // SPDX-License-Identifier: Apache-2.0
 // Self-checking testbench of {top}: layer `{layer}` of model {model}, one image.
 // Wants memory.hex and expected.hex in the folder it runs in; prints one line that begins with PASS or FAIL.
-`timescale 1ns / 1ps
 module {bench};
   // Bytes of a beat; memory and output, in beats and bytes.
   localparam BEAT_BYTES = {beat_bytes}, BEAT_SHIFT = {beat_shift}, WORDS = {words};
