@@ -92,8 +92,9 @@ def emit_rtl(config: EngineConfig, bus: str) -> Rtl:
         nets[module.name] = net_names(module)
     order = {name: place for place, name in enumerate(("clk", "rst", *component_ports(component)))}
     for module in modules:
+        own = nets[module.name]
         module.ports.sort(key=lambda port: order[port] if module.name == top else (
-            not port.endswith(("clk", "rst")), module.nets[port].direction, port))
+            not port.endswith(("clk", "rst")), module.nets[port].direction, own[port]))
     texts = {}
     for module in modules:
         summary = summaries.get(_plain(module.name.lstrip("\\")), "")
