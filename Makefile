@@ -5,20 +5,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo icarus lint test nightly accuracy critique bench area gates clean tools
+.PHONY: demo lint test test-tools nightly accuracy critique bench area gates clean tools
 
 demo: $(READY)
 	@$(BIN)/topcoat demo
 
-# The testbench that `topcoat verilog` writes has to run there as well.
-icarus:
-	@command -v iverilog >/dev/null || { echo "error: iverilog not found: install Icarus Verilog (Debian: iverilog)" >&2; exit 1; }
+# The testbench that `topcoat verilog` writes runs in Icarus Verilog, its vendors' scripts in a plain Tcl interpreter.
+test-tools:
+	@for tool in iverilog tclsh; do \
+	  command -v $$tool >/dev/null || { echo "error: $$tool not found: install it for the tests (Debian: iverilog tcl)" >&2; exit 1; }; \
+	done
 
 # Settings: [tool.ruff] of pyproject.toml.
 lint: $(READY)
 	@$(BIN)/python -m ruff check .
 
-test: lint icarus
+test: test-tools lint
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 # Whole ResNets at 224x224 on every preset: minutes each. Last record: docs/measurements.md.

@@ -1,10 +1,11 @@
 """What other people's flows want beside the Verilog: FuseSoC core, file lists and constraints for Vivado and Quartus,
-IP-XACT, lint waivers, port document and name map."""
+IP-XACT, lint waivers, the drivers' C headers, port document and name map."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib import resources
 from xml.etree import ElementTree
 
 from arch.config import EngineConfig
@@ -31,6 +32,9 @@ _AXI_WAIVERS = """\
 lint_off -rule UNUSEDSIGNAL -file "*" -match "Signal is not used: 's_axil_a?prot'"
 lint_off -rule UNUSEDSIGNAL -file "*" -match "Signal is not used: 'm_axi_?id'"
 """
+
+_HEADERS = ("topcoat.h", "topcoat_registers.h")
+"""The driver in C, and the registers that it includes."""
 
 _MEANING = {
     "clk": "clock, rising edge",
@@ -178,6 +182,9 @@ def _vivado(rtl: Rtl, files: list[str], period: float) -> dict[str, str]:
     return {
         f"vivado/{rtl.top}.tcl": f"""\
 # Synthesis of {rtl.top} out of context: vivado -mode batch -source {rtl.top}.tcl -tclargs PART
+if {{$argc != 1}} {{
+  error "name the part: vivado -mode batch -source {rtl.top}.tcl -tclargs PART"
+}}
 set here [file dirname [file normalize [info script]]]
 read_verilog [list \\
   {names}]
@@ -280,15 +287,20 @@ def _ipxact(rtl: Rtl, bus: str, files: list[str]) -> str:
             _element(_element(interface, "master"), "addressSpaceRef", addressSpaceRef="memory")
         else:
             _element(_element(interface, "slave"), "memoryMapRef", memoryMapRef="registers")
+    associations = {
+        "clk": {"ASSOCIATED_BUSIF": ":".join(one.prefix for one in _INTERFACES[bus]), "ASSOCIATED_RESET": "rst"},
+        "rst": {"POLARITY": "ACTIVE_HIGH"},
+    }
     for name, (kind, logical) in _SIGNALS.items():
         port = next(port for port in rtl.ports if port.name == name)
         vlnv = ("xilinx.com", "signal", kind, "1.0")
         interface = _bus_interface(interfaces, name, vlnv, (*vlnv[:2], f"{kind}_rtl", "1.0"), [(logical, port)])
         _element(interface, "master" if port.direction == "output" else "slave")
-        if name == "rst":
-            parameter = _element(_element(interface, "parameters"), "parameter", parameterId="rst_polarity")
-            _element(parameter, "name", "POLARITY")
-            _element(parameter, "value", "ACTIVE_HIGH")
+        parameters = _element(interface, "parameters") if name in associations else None
+        for parameter, value in associations.get(name, {}).items():
+            entry = _element(parameters, "parameter", parameterId=f"{name}_{parameter.lower()}")
+            _element(entry, "name", parameter)
+            _element(entry, "value", value)
     space = _element(_element(root, "addressSpaces"), "addressSpace")
     width = next(port.width for port in rtl.ports if port.name in ("m_axi_wdata", "m_wb_dat_w"))
     _element(space, "name", "memory")
@@ -331,6 +343,7 @@ def package(config: EngineConfig, bus: str, rtl: Rtl, bench: dict[str, str], clo
     files = [f"rtl/{name}" for name in rtl.files]
     benches = [f"tb/{name}" for name in bench]
     period = 1000 / clock_mhz
+    driver = resources.files("driver")
     return {
         **dict(zip(files, rtl.files.values())),
         **dict(zip(benches, bench.values())),
@@ -340,6 +353,7 @@ def package(config: EngineConfig, bus: str, rtl: Rtl, bench: dict[str, str], clo
         **_vivado(rtl, files, period),
         **_quartus(rtl, files, period),
         f"ip-xact/{rtl.top}.xml": _ipxact(rtl, bus, files),
+        **{f"driver/{name}": driver.joinpath(name).read_text() for name in _HEADERS},
         "docs/ports.md": _ports_document(config, rtl),
         "docs/name_map.json": json.dumps({"configuration": config.name, "hash": f"{config.hash:08x}", "top": rtl.top,
                                           "signals": rtl.names}, indent=1) + "\n",

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from amaranth.back import verilog
 from amaranth.hdl import Fragment
 from amaranth.lib import wiring
+from amaranth.lib.fifo import FIFOInterface
 
 from arch.config import EngineConfig
 from hw.accelerator import Accelerator, WishboneAccelerator
 from hw.column import Column
 from hw.emit import COLUMN_MODULE, LANE_MODULE, component_ports
 from hw.lane import DecoderLane
-from hw.verilog_print import Names, net_names, print_module
+from hw.signal_names import name_signals
+from hw.verilog_names import Names, name_nets, natural
+from hw.verilog_print import print_module
 from hw.verilog_rewrite import rewrite
 from hw.verilog_syntax import Module, parse
 from hw.verilog_text import portable
@@ -52,10 +56,12 @@ def _plain(path: str) -> str:
 
 
 def _summaries(fragment: Fragment, path: str) -> Iterator[tuple[str, str]]:
-    """The first line of what every component says of itself, by the name of its module."""
+    """What every component is: the first line of what it says of itself, and its source, by the name of its module."""
     for origin in fragment.origins or ():
-        if isinstance(origin, wiring.Component) and type(origin).__doc__:
-            yield path, re.sub(r":\w+:(?=`)|`", "", type(origin).__doc__.strip().splitlines()[0])
+        if isinstance(origin, (wiring.Component, FIFOInterface)):
+            kind = type(origin)
+            summary = re.sub(r"`+", "'", re.sub(r":\w+:`([^`]*)`", r"\1", kind.__doc__.strip().splitlines()[0]))
+            yield path, f"// {summary}\n// Source: {kind.__module__}.{kind.__qualname__}\n"
     for inner, name, _ in fragment.subfragments:
         if name is not None:
             yield from _summaries(inner, f"{path}.{name}")
@@ -64,10 +70,46 @@ def _summaries(fragment: Fragment, path: str) -> Iterator[tuple[str, str]]:
 def _convert(component: wiring.Component, name: str) -> tuple[list[Module], dict, dict[str, str]]:
     """Modules, Amaranth's map from signals to paths, and what modules are for."""
     fragment = Fragment.get(component, None)
+    name_signals(fragment)
     summaries = dict(_summaries(fragment, name))
     text, signals = verilog.convert_fragment(fragment, component_ports(component), name, emit_src=False,
                                              strip_internal_attrs=True)
     return parse(portable(text)), signals, summaries
+
+
+def _base(name: str) -> str:
+    """A module's name without the numbers that tell its kind apart."""
+    return re.sub(r"(?<=\w)_\d+(?=\.|$)", "", name)
+
+
+def _merge(modules: list[Module], nets: dict[str, Names], identifiers: dict[str, str]) -> dict[str, str]:
+    """Modules that do not differ but in their number, as the lanes' tables do, become one. Returns for every module the
+    one that stands for it, itself or another; instances in the others still name it."""
+    stands: dict[str, str] = {}
+    alike: dict[tuple[str, str], list[str]] = {}
+    # Those inside others first.
+    for module in sorted(modules, key=lambda module: -module.name.count(".")):
+        ids = {name: identifiers[stands.get(name, name)] for name in identifiers} | {module.name: "self"}
+        key = _base(module.name), print_module(module, nets, ids, "")
+        alike.setdefault(key, []).append(module.name)
+        stands[module.name] = alike[key][0]
+    taken = Counter(base for base, _ in alike)
+    names = {module.name for module in modules}
+    for (base, _), members in alike.items():
+        if len(members) > 1 and taken[base] == 1 and base not in names:
+            identifiers[members[0]] = _base(identifiers[members[0]])
+    return stands
+
+
+_GROUPS = {
+    "clk": "Clock; synchronous reset, active high.",
+    "s_axil_awaddr": "Registers: AXI4-Lite subordinate.",
+    "m_axi_awid": "Memory: AXI4 manager.",
+    "s_wb_cyc": "Registers: Wishbone B4 classic device.",
+    "m_wb_cyc": "Memory: Wishbone B4 pipelined manager.",
+    "irq": "Interrupt, a level.",
+}
+"""What the ports of a top are for, by the first one of a group."""
 
 
 def emit_rtl(config: EngineConfig, bus: str) -> Rtl:
@@ -85,23 +127,27 @@ def emit_rtl(config: EngineConfig, bus: str) -> Rtl:
         summaries.update(said)
     rewrite(modules, top)
 
-    files, nets, identifiers = Names(), {}, {}
-    for module in modules:
-        plain = module.name.lstrip("\\")
-        identifiers[module.name] = files.add(module.name, plain.replace(f"{top}.", "topcoat."))
-        nets[module.name] = net_names(module)
+    files = Names()
+    identifiers = {module.name: files.add(module.name, module.name.lstrip("\\").replace(f"{top}.", "topcoat."))
+                   for module in modules}
+    nets = name_nets(modules, top)
     order = {name: place for place, name in enumerate(("clk", "rst", *component_ports(component)))}
     for module in modules:
         own = nets[module.name]
         module.ports.sort(key=lambda port: order[port] if module.name == top else (
-            not port.endswith(("clk", "rst")), module.nets[port].direction, own[port]))
+            not port.endswith(("clk", "rst")), module.nets[port].direction, natural(own[port])))
+    stands = _merge(modules, nets, identifiers)
+    identifiers = {name: identifiers[stands[name]] for name in identifiers}
     texts = {}
     for module in modules:
-        summary = summaries.get(_plain(module.name.lstrip("\\")), "")
+        if stands[module.name] != module.name:
+            continue
         comment = ("// SPDX-License-Identifier: Apache-2.0\n"
-                   f"// Topcoat, configuration {config.name} ({config.hash:08x}).\n")
-        comment += f"// {summary}\n" if summary else ""
-        texts[f"{identifiers[module.name]}.v"] = print_module(module, nets, identifiers, comment)
+                   f"// Topcoat, configuration {config.name} ({config.hash:08x}).\n"
+                   + summaries.get(_plain(module.name.lstrip("\\")), ""))
+        groups = {port: _GROUPS[nets[top][port]] for port in module.ports if nets[top][port] in _GROUPS
+                  } if module.name == top else {}
+        texts[f"{identifiers[module.name]}.v"] = print_module(module, nets, identifiers, comment, groups)
 
     named = {module.name: module for module in modules}
     ports = []

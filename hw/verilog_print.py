@@ -2,81 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from types import MappingProxyType
 
-from hw.verilog_rewrite import is_temporary
+from hw.verilog_names import Names, natural
 from hw.verilog_syntax import *
 
-__all__ = ["Names", "print_module"]
+__all__ = ["print_module"]
 
 _WIDTH = 116
-
-_KEYWORDS = frozenset("""
-accept_on alias always always_comb always_ff always_latch and assert assign assume automatic before begin bind bins
-binsof bit break buf bufif0 bufif1 byte case casex casez cell chandle checker class clocking cmos config const
-constraint context continue cover covergroup coverpoint cross deassign default defparam design disable dist do edge
-else end endcase endchecker endclass endclocking endconfig endfunction endgenerate endgroup endinterface endmodule
-endpackage endprimitive endprogram endproperty endspecify endsequence endtable endtask enum event eventually expect
-export extends extern final first_match for force foreach forever fork forkjoin function generate genvar global
-highz0 highz1 if iff ifnone ignore_bins illegal_bins implements implies import incdir include initial inout input
-inside instance int integer interconnect interface intersect join join_any join_none large let liblist library local
-localparam logic longint macromodule matches medium modport module nand negedge nettype new nexttime nmos nor
-noshowcancelled not notif0 notif1 null or output package packed parameter pmos posedge primitive priority program
-property protected pull0 pull1 pulldown pullup pulsestyle_ondetect pulsestyle_onevent pure rand randc randcase
-randsequence rcmos real realtime ref reg reject_on release repeat restrict return rnmos rpmos rtran rtranif0 rtranif1
-s_always s_eventually s_nexttime s_until s_until_with scalared sequence shortint shortreal showcancelled signed small
-soft solve specify specparam static string strong strong0 strong1 struct super supply0 supply1 sync_accept_on
-sync_reject_on table tagged task this throughout time timeprecision timeunit tran tranif0 tranif1 tri tri0 tri1 triand
-trior trireg type typedef union unique unique0 unsigned until until_with untyped use uwire var vectored virtual void
-wait wait_order wand weak weak0 weak1 while wildcard wire with within wor xnor xor
-""".split())
-"""Of Verilog and SystemVerilog, which most tools read files as."""
-
-
-class Names:
-    """Plain identifiers for the names of one scope: the same letters where they will do, no two the same."""
-
-    def __init__(self, taken: frozenset[str] = _KEYWORDS):
-        self._taken = set(taken)
-        self._names: dict[str, str] = {}
-
-    def __getitem__(self, name: str) -> str:
-        return self._names[name]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._names
-
-    def add(self, name: str, wanted: str | None = None) -> str:
-        """The identifier of ``name``, made of ``wanted`` if given."""
-        # Amaranth tells nets of one name apart by numbers of its own.
-        plain = re.sub(r"\$\d+", "", (wanted or name).lstrip("\\"))
-        plain = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_") or "n"
-        if not re.match(r"[A-Za-z]", plain):
-            plain = f"n{plain}"
-        candidate, count = plain, 1
-        while candidate in self._taken:
-            count += 1
-            candidate = f"{plain}_{count}"
-        self._taken.add(candidate)
-        self._names[name] = candidate
-        return candidate
-
-
-def net_names(module: Module) -> Names:
-    """Identifiers of a module's nets and instances: ports first, names that mean something before those that do not."""
-    names = Names()
-    order = sorted(module.nets, key=lambda name: (name not in module.ports, is_temporary(name)))
-    for name in order:
-        names.add(name, "n" if is_temporary(name) else "word" if re.fullmatch(r"_\d+_", name) else None)
-    for instance in module.instances:
-        names.add(f"{instance.name} instance", f"u_{instance.name}")
-    return names
-
 
 def _constant(constant: Const) -> str:
     if set(constant.bits) - set("01"):
         return f"{constant.width}'b{constant.bits}"
+    if "1" not in constant.bits and constant.width > 1:
+        return f"{constant.width}'h0"
     if constant.width == 1:
         return f"1'b{constant.bits}"
     return f"{constant.width}'h{constant.value:0{(constant.width + 3) // 4}x}"
@@ -173,40 +115,85 @@ class _Printer:
         if registers or module.memories:
             lines.append("  initial begin\n")
             lines += [f"    {self._names[net.name]} = {_constant(net.initial)};\n" for net in registers]
+            index = self._names["word index"] if module.memories else ""
+            nets = [module.nets[memory.memory] for memory in module.memories]
+            for depth, alike in groupby(nets, lambda net: net.depth):
+                zeroes = [f"{self._names[net.name]}[{index}] = {_constant(Const.of(0, net.width))};" for net in alike]
+                lines.append(f"    for ({index} = 0; {index} < {depth}; {index} = {index} + 1) begin\n"
+                             + "".join(f"      {zero}\n" for zero in zeroes) + "    end\n")
             for memory in module.memories:
-                net, index = module.nets[memory.memory], self._names["word index"]
-                words = {place: value for place, value in memory.words.items() if value.value}
-                lines.append(f"    for ({index} = 0; {index} < {net.depth}; {index} = {index} + 1)\n"
-                             f"      {self._names[net.name]}[{index}] = {_constant(Const.of(0, net.width))};\n")
-                lines += [f"    {self._names[net.name]}[{place}] = {_constant(value)};\n"
-                          for place, value in sorted(words.items())]
+                lines += [f"    {self._names[memory.memory]}[{place}] = {_constant(value)};\n"
+                          for place, value in sorted(memory.words.items()) if value.value]
             lines.append("  end\n")
         return "".join(lines)
 
 
-def print_module(module: Module, names: dict[str, Names], modules: dict[str, str], comment: str) -> str:
-    """A module's text. ``names`` are the identifiers of all modules' nets, ``modules`` those of the modules."""
+def _plain_register(process: Process) -> Expression | None:
+    """Clock of a process that only sets registers, no memory's words and none to them: for others, synthesis knows
+    processes by what they look like. None if it does anything else."""
+    plain = all(isinstance(statement, Assign) and not any(
+        isinstance(side, Select) and side.address is not None for side in (statement.target, statement.value))
+        for statement in process.body)
+    return process.clock if plain else None
+
+
+def _processes(module: Module) -> Iterator[Process]:
+    """The processes of a module, neighbours that only set registers as one."""
+    for clock, run in groupby(module.processes, _plain_register):
+        if clock is None:
+            yield from run
+        else:
+            yield Process(clock, [statement for process in run for statement in process.body])
+
+
+def _sorted_assignments(module: Module) -> list[Assign]:
+    """The continuous assignments in the order they have, but what one reads before it."""
+    drivers: dict[str, list[Assign]] = {}
+    for assign in module.assigns:
+        drivers.setdefault(getattr(assign.target, "name", ""), []).append(assign)
+    order: dict[int, Assign] = {}
+    seen = set()
+
+    def visit(assign: Assign):
+        if id(assign) not in seen:
+            seen.add(id(assign))
+            for read in reads(assign.value):
+                for driver in drivers.get(read.name, ()):
+                    visit(driver)
+            order[id(assign)] = assign
+
+    for assign in module.assigns:
+        visit(assign)
+    return list(order.values())
+
+
+def print_module(module: Module, names: dict[str, Names], modules: dict[str, str], comment: str,
+                 groups: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A module's text. ``names`` are the identifiers of all modules' nets, ``modules`` those of the modules; ``groups``
+    are comments on the ports that begin at a port."""
     printer = _Printer(module, names[module.name])
     own = names[module.name]
-    if module.memories:
+    if module.memories and "word index" not in own:
         own.add("word index", "index")
     parts = [comment, f"module {modules[module.name]} (\n"]
-    ports = [printer.declaration(module.nets[port]) for port in module.ports]
-    parts += [",\n".join(f"  {port}" for port in ports), "\n);\n"]
+    for port in module.ports:
+        parts += [f"  // {groups[port]}\n"] if port in groups else []
+        parts.append(f"  {printer.declaration(module.nets[port])}{'' if port == module.ports[-1] else ','}\n")
+    parts.append(");\n")
     inner = [net for net in module.nets.values() if not net.direction]
-    parts += [f"  {printer.declaration(net)};\n" for net in sorted(inner, key=lambda net: own[net.name])]
+    parts += [f"  {printer.declaration(net)};\n" for net in sorted(inner, key=lambda net: natural(own[net.name]))]
     parts.append(printer.starts())
     parts.append("\n")
     parts += [printer._line(1, f"assign {printer.expression(assign.target)} = {printer.expression(assign.value)};")
-              for assign in module.assigns]
-    for process in module.processes:
+              for assign in _sorted_assignments(module)]
+    for process in _processes(module):
         clocked = process.clock is not None
         head = f"always @(posedge {printer.expression(process.clock)})" if clocked else "always @*"
         parts += ["\n", printer._block(1, head, process.body, "<=" if clocked else "=")]
-    for instance in module.instances:
+    for instance in sorted(module.instances, key=lambda instance: natural(instance.name)):
         theirs = names[instance.module]
         connections = [f"    .{theirs[port]}({printer.expression(value)})"
-                       for port, value in sorted(instance.ports.items(), key=lambda item: theirs[item[0]])]
+                       for port, value in sorted(instance.ports.items(), key=lambda item: natural(theirs[item[0]]))]
         parts += ["\n", f"  {modules[instance.module]} {own[f'{instance.name} instance']} (\n",
                   ",\n".join(connections), "\n  );\n"]
     parts.append("endmodule\n")

@@ -16,8 +16,8 @@ _LONGEST_INLINED = 4
 
 
 def is_temporary(name: str) -> bool:
-    """A wire that only Yosys or Amaranth named."""
-    return name.startswith("\\$") and (name[2:].isdigit() or name.startswith("\\$auto"))
+    """A net that only Yosys or Amaranth named."""
+    return name.startswith("\\$")
 
 
 # Widths.
@@ -524,6 +524,24 @@ def _whole(module: Module):
         del module.nets[name]
 
 
+def _share(module: Module, outputs: dict[str, set[str]]):
+    """What several instances get, or what is long, becomes a wire."""
+    def long(value: Expression) -> bool:
+        return sum(1 for _ in reads(value)) > _LONGEST_INLINED
+
+    inputs = [(instance, port, value) for instance in module.instances for port, value in instance.ports.items()
+              if port not in outputs[instance.module] and not isinstance(value, (Name, Select, Const))]
+    uses = Counter(value for *_, value in inputs)
+    wires: dict[Expression, Name] = {}
+    for instance, port, value in inputs:
+        if value not in wires and (uses[value] > 1 or long(value)):
+            name = f"\\$auto$shared{len(wires)}"
+            module.nets[name] = Net(name, width_of(module, value))
+            module.assigns.append(Assign(Name(name), value))
+            wires[value] = Name(name)
+        instance.ports[port] = wires.get(value, value)
+
+
 def rewrite(modules: list[Module], top: str):
     """Rewrites all modules of a design in place; the ports of ``top``, and of modules of which there are several
     instances, stay as they are as far as anything reads them."""
@@ -541,4 +559,5 @@ def rewrite(modules: list[Module], top: str):
             _fit(module)
         _inline(module, outputs)
         _whole(module)
+        _share(module, outputs)
     _prune(named, top)

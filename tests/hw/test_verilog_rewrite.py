@@ -11,7 +11,8 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw.verilog_print import Names, net_names, print_module
+from hw.verilog_names import Names, name_nets
+from hw.verilog_print import print_module
 from hw.verilog_rewrite import rewrite
 from hw.verilog_syntax import parse
 from hw.verilog_text import portable
@@ -142,10 +143,9 @@ class Sample(wiring.Component):
 def rewritten(text: str, top: str) -> dict[str, str]:
     modules = parse(portable(text))
     rewrite(modules, top)
-    identifiers, names = Names(), {}
+    identifiers = Names()
     ids = {module.name: identifiers.add(module.name) for module in modules}
-    for module in modules:
-        names[module.name] = net_names(module)
+    names = name_nets(modules, top)
     return {f"{ids[module.name]}.v": print_module(module, names, ids, "") for module in modules}
 
 
@@ -219,7 +219,7 @@ def test_what_nothing_reads_is_gone(files):
 def test_names_stay_apart_and_off_keywords():
     names = Names()
     assert [names.add(name) for name in ("\\table ", "\\a.b", "a_b", "\\a__b$7 ", "7up")] == [
-        "table_2", "a_b", "a_b_2", "a_b_3", "n7up"]
+        "table_", "a_b", "a_b_2", "a_b_3", "n7up"]
 
 
 def test_what_is_not_understood_is_an_error():

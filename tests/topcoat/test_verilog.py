@@ -21,16 +21,25 @@ FUSESOC, YOSYS = (Path(sys.executable).parent / name for name in ("fusesoc", "yo
 IPXACT = {"ipxact": "http://www.accellera.org/XMLSchema/IPXACT/1685-2014"}
 
 
-@pytest.fixture(scope="module", params=("axi", "wishbone"))
+@pytest.fixture(scope="module", params=(("axi", "multiplier"), ("wishbone", "planes")), ids="-".join)
 def written(request, tmp_path_factory) -> tuple[str, Path]:
-    """(top module, folder)."""
-    folder = tmp_path_factory.mktemp(request.param) / "out"
-    assert main(["verilog", "--preset", "tiny", "--bus", request.param, "--clock", "80", "-o", str(folder)]) == 0
-    return f"topcoat_{request.param}", folder
+    """(top module, folder) of the smallest engine; each bus and each lane is one's."""
+    return write(tmp_path_factory.mktemp("verilog"), "tiny", *request.param)
+
+
+def write(folder: Path, preset: str, bus: str, lane: str) -> tuple[str, Path]:
+    assert main(["verilog", "--preset", preset, "--bus", bus, "--lane", lane, "--clock", "80", "-o", str(folder)]) == 0
+    return f"topcoat_{bus}", folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def texts(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """All files but the website of the registers, which has pictures."""
+    return {name: content.decode() for name, content in contents(folder).items()
+            if not name.startswith("docs/registers/")}
 
 
 def fusesoc(written, target: str, work: Path) -> str:
@@ -55,10 +64,11 @@ def verdicts(output: str) -> list[str]:
 def test_the_same_twice(written, tmp_path):
     """In another process, where sets and hashes have another order."""
     top, folder = written
+    lane = "planes" if top == "topcoat_wishbone" else "multiplier"
     subprocess.run([sys.executable, "-c", "from topcoat.cli import main; main()", "verilog", "--preset", "tiny",
-                    "--bus", top.removeprefix("topcoat_"), "--clock", "80", "-o", tmp_path], check=True,
+                    "--bus", top.removeprefix("topcoat_"), "--lane", lane, "--clock", "80", "-o", tmp_path], check=True,
                    stdout=subprocess.PIPE, env={**os.environ, "PYTHONHASHSEED": "7"}, cwd=Path(__file__).parents[2])
-    assert texts(tmp_path) == texts(folder)
+    assert contents(tmp_path) == contents(folder)
 
 
 def test_nothing_of_one_tool_or_machine(written):
@@ -94,8 +104,7 @@ def test_linter_is_asked(written, tmp_path):
     assert set(re.findall(r"%Warning-(\w+)", result.stderr)) == {"UNUSEDSIGNAL"}
 
 
-def test_yosys_finds_no_fault(written):
-    top, folder = written
+def check_with_yosys(top: str, folder: Path):
     sources = (folder / f"{top}.f").read_text().split()
     result = subprocess.run([
         YOSYS, "-Q", "-T", "-p", f"read_verilog {' '.join(sources)}; hierarchy -check -top {top}; proc; check -assert"],
@@ -104,8 +113,22 @@ def test_yosys_finds_no_fault(written):
     assert "Found and reported 0 problems." in result.stdout
 
 
+def test_yosys_finds_no_fault(written):
+    check_with_yosys(*written)
+
+
 def test_a_layer_in_icarus(written, tmp_path):
     assert verdicts(fusesoc(written, "sim", tmp_path)) == ["PASS"]
+
+
+@pytest.mark.parametrize(("preset", "bus", "lane"), (
+    ("tiny", "axi", "planes"), ("tiny", "wishbone", "multiplier"), ("edge", "axi", "planes")))
+def test_other_engines(preset, bus, lane, tmp_path):
+    """The other pairs of bus and lane, and a large engine: linter, Yosys and Icarus."""
+    made = write(tmp_path / "out", preset, bus, lane)
+    assert "%Warning" not in fusesoc(made, "lint", tmp_path)
+    check_with_yosys(*made)
+    assert verdicts(fusesoc(made, "sim", tmp_path)) == ["PASS"]
 
 
 def test_a_layer_in_verilator(written, tmp_path):
@@ -142,6 +165,41 @@ def test_constraints_and_lists_name_every_file(written):
         assert files[name] == "create_clock -name clk -period 12.500 [get_ports clk]\n"
     for target in "synth", "synth_quartus":
         assert f"{target}:" in files[f"{top}.core"]
+
+
+def in_tcl(script: Path, *arguments: str) -> list[str]:
+    """What a script does, a line per command, in an interpreter that knows no vendor's commands."""
+    result = subprocess.run(
+        ["tclsh"], check=True, text=True, capture_output=True, cwd=script.parent,
+        input=f"""
+proc unknown args {{ puts $args }}
+set argv {{{' '.join(arguments)}}}
+set argc [llength $argv]
+set quartus(qip_path) [file dirname {{{script}}}]
+source {{{script}}}
+""")
+    return result.stdout.splitlines()
+
+
+def test_scripts_are_tcl(written):
+    """They name every file where it is, the top and the part."""
+    top, folder = written
+    rtl = {str(path) for path in (folder / "rtl").iterdir()}
+    read, constraints, synthesis, *_ = in_tcl(folder / "vivado" / f"{top}.tcl", "xc7a35t")
+    assert {os.path.normpath(name) for name in read.removeprefix("read_verilog {").rstrip("}").split()} == rtl
+    assert constraints == f"read_xdc -mode out_of_context {folder}/vivado/{top}_ooc.xdc"
+    assert synthesis == f"synth_design -top {top} -part xc7a35t -mode out_of_context"
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        in_tcl(folder / "vivado" / f"{top}.tcl")
+    assert "name the part" in failure.value.stderr
+    files = in_tcl(folder / "quartus" / f"{top}.qip")
+    assert {os.path.normpath(line.split()[-1]) for line in files} == rtl
+    settings = in_tcl(folder / "quartus" / f"{top}.qsf")
+    assert f"set_global_assignment -name TOP_LEVEL_ENTITY {top}" in settings
+    virtual = {line.split()[-1] for line in settings if "VIRTUAL_PIN ON" in line}
+    assert virtual == ports(written).keys() - {"clk"}
+    for constraint in f"vivado/{top}_ooc.xdc", f"quartus/{top}.sdc":
+        assert in_tcl(folder / constraint)[-1].startswith("create_clock -name clk -period 12.500")
 
 
 def ports(written) -> dict[str, tuple[str, int]]:
@@ -185,11 +243,15 @@ def test_ip_xact(written):
 
 def test_documents(written):
     top, folder = written
+    assert "| PROGRAM_ADDRESS | 0x054 | rw |" in (folder / "docs" / "registers.md").read_text()
+    assert "SystemRDL" in (folder / "docs" / "registers.rdl").read_text()
+    assert (folder / "docs" / "registers" / "index.html").is_file()
     table = (folder / "docs" / "ports.md").read_text()
     for name, (direction, width) in ports(written).items():
         assert f"| {name} | {direction} | {width} |" in table
     names = json.loads((folder / "docs" / "name_map.json").read_text())
-    assert names["top"] == top and names["hash"] == f"{EngineConfig.preset('tiny').hash:08x}"
+    lane = "planes" if top == "topcoat_wishbone" else "multiplier"
+    assert names["top"] == top and names["hash"] == f"{EngineConfig.preset('tiny', lane=lane).hash:08x}"
     assert f"{top}.control.irq" in names["signals"]
     modules = {name: text for name, text in texts(folder).items() if name.startswith("rtl/")}
     # Every name is declared, with its width, in the module that its instances lead to.
