@@ -55,26 +55,30 @@ def _plain(path: str) -> str:
     return re.sub(r"\$\d+", "", path)
 
 
-def _summaries(fragment: Fragment, path: str) -> Iterator[tuple[str, str]]:
-    """What every component is: the first line of what it says of itself, and its source, by the name of its module."""
+def _components(fragment: Fragment, path: str) -> Iterator[tuple[str, wiring.Component | FIFOInterface]]:
+    """Every component of a design by the name of its module."""
     for origin in fragment.origins or ():
         if isinstance(origin, (wiring.Component, FIFOInterface)):
-            kind = type(origin)
-            summary = re.sub(r"`+", "'", re.sub(r":\w+:`([^`]*)`", r"\1", kind.__doc__.strip().splitlines()[0]))
-            yield path, f"// {summary}\n// Source: {kind.__module__}.{kind.__qualname__}\n"
+            yield path, origin
     for inner, name, _ in fragment.subfragments:
         if name is not None:
-            yield from _summaries(inner, f"{path}.{name}")
+            yield from _components(inner, f"{path}.{name}")
 
 
-def _convert(component: wiring.Component, name: str) -> tuple[list[Module], dict, dict[str, str]]:
-    """Modules, Amaranth's map from signals to paths, and what modules are for."""
+def _about(component: wiring.Component | FIFOInterface) -> str:
+    """The first line of what a component says of itself, and its source, as a comment."""
+    kind = type(component)
+    summary = re.sub(r"`+", "'", re.sub(r":\w+:`([^`]*)`", r"\1", kind.__doc__.strip().splitlines()[0]))
+    return f"// {summary}\n// Source: {kind.__module__}.{kind.__qualname__}\n"
+
+
+def _convert(component: wiring.Component, name: str) -> tuple[list[Module], dict, dict[str, object]]:
+    """Modules, Amaranth's map from signals to paths, and components by the names of their modules."""
     fragment = Fragment.get(component, None)
     name_signals(fragment)
-    summaries = dict(_summaries(fragment, name))
     text, signals = verilog.convert_fragment(fragment, component_ports(component), name, emit_src=False,
                                              strip_internal_attrs=True)
-    return parse(portable(text)), signals, summaries
+    return parse(portable(text)), signals, dict(_components(fragment, name))
 
 
 def _base(name: str) -> str:
@@ -119,18 +123,20 @@ def emit_rtl(config: EngineConfig, bus: str) -> Rtl:
     """
     top = f"topcoat_{bus}"
     component = BUSES[bus](config, emit=True)
-    modules, paths, summaries = [], {}, {}
+    modules, paths, components = [], {}, {}
     for name, part in ((top, component), (COLUMN_MODULE, Column(config)), (LANE_MODULE, DecoderLane(config))):
-        found, signals, said = _convert(part, name)
+        found, signals, inside = _convert(part, name)
         modules += found
         paths.update({path: len(signal) for signal, path in signals.items()})
-        summaries.update(said)
+        components.update(inside)
     rewrite(modules, top)
 
     files = Names()
     identifiers = {module.name: files.add(module.name, module.name.lstrip("\\").replace(f"{top}.", "topcoat."))
                    for module in modules}
-    nets = name_nets(modules, top)
+    sources = {module.name: components.get(_plain(module.name.lstrip("\\"))) for module in modules}
+    nets = name_nets(modules, {name: component_ports(source) for name, source in sources.items()
+                               if isinstance(source, wiring.Component)})
     order = {name: place for place, name in enumerate(("clk", "rst", *component_ports(component)))}
     for module in modules:
         own = nets[module.name]
@@ -144,7 +150,7 @@ def emit_rtl(config: EngineConfig, bus: str) -> Rtl:
             continue
         comment = ("// SPDX-License-Identifier: Apache-2.0\n"
                    f"// Topcoat, configuration {config.name} ({config.hash:08x}).\n"
-                   + summaries.get(_plain(module.name.lstrip("\\")), ""))
+                   + ("" if sources[module.name] is None else _about(sources[module.name])))
         groups = {port: _GROUPS[nets[top][port]] for port in module.ports if nets[top][port] in _GROUPS
                   } if module.name == top else {}
         texts[f"{identifiers[module.name]}.v"] = print_module(module, nets, identifiers, comment, groups)

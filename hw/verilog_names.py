@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Container, Mapping
 
 from hw.verilog_syntax import *
 
@@ -79,11 +80,11 @@ class Names:
 class _Namer:
     """What nets of a module are connected to, and so what those without a name of their own might be called."""
 
-    def __init__(self, module: Module, modules: dict[str, Module], names: dict[str, Names], top: bool):
+    def __init__(self, module: Module, modules: dict[str, Module], names: dict[str, Names], own: Container[str]):
         self._module, self._names = module, names
         plain = Counter(map(_plain, module.nets))
         self._weak = {name for name in module.nets if not _CLOCKS.fullmatch(_plain(name)) and not (
-            top and name in module.ports) and (self._nameless(name) or plain[_plain(name)] > 1)}
+            name in own and name in module.ports) and (self._nameless(name) or plain[_plain(name)] > 1)}
         #: Ports of instances that drive a net, that a net goes to as it is, and what else it is a part of: suggestions.
         self._sources: dict[str, str] = {}
         self._sinks: dict[str, set[tuple[str, str]]] = defaultdict(set)
@@ -197,8 +198,8 @@ class _Namer:
         return names
 
 
-def name_nets(modules: list[Module], top: str) -> dict[str, Names]:
-    """Identifiers of every module's nets and instances, by module. The ports of ``top`` keep their names."""
+def name_nets(modules: list[Module], ports: Mapping[str, Container[str]]) -> dict[str, Names]:
+    """Identifiers of every module's nets and instances, by module. ``ports`` keep their names, by module."""
     by_name = {module.name: module for module in modules}
     names: dict[str, Names] = {}
 
@@ -206,7 +207,7 @@ def name_nets(modules: list[Module], top: str) -> dict[str, Names]:
         for instance in module.instances:
             if instance.module not in names:
                 visit(by_name[instance.module])
-        names[module.name] = _Namer(module, by_name, names, module.name == top).names()
+        names[module.name] = _Namer(module, by_name, names, ports.get(module.name, ())).names()
 
     for module in modules:
         if module.name not in names:

@@ -145,7 +145,7 @@ def rewritten(text: str, top: str) -> dict[str, str]:
     rewrite(modules, top)
     identifiers = Names()
     ids = {module.name: identifiers.add(module.name) for module in modules}
-    names = name_nets(modules, top)
+    names = name_nets(modules, {module.name: module.ports for module in modules if module.name == top})
     return {f"{ids[module.name]}.v": print_module(module, names, ids, "") for module in modules}
 
 

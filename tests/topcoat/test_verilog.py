@@ -176,7 +176,7 @@ proc unknown args {{ puts $args }}
 set argv {{{' '.join(arguments)}}}
 set argc [llength $argv]
 set quartus(qip_path) [file dirname {{{script}}}]
-source {{{script}}}
+if {{[catch {{source {{{script}}}}} message]}} {{ puts stderr $message; exit 1 }}
 """)
     return result.stdout.splitlines()
 
