@@ -122,7 +122,8 @@ def test_a_layer_in_icarus(written, tmp_path):
 
 
 @pytest.mark.parametrize(("preset", "bus", "lane"), (
-    ("tiny", "axi", "planes"), ("tiny", "wishbone", "multiplier"), ("edge", "axi", "planes")))
+    ("tiny", "axi", "planes"), ("tiny", "wishbone", "multiplier"),
+    pytest.param("edge", "axi", "planes", marks=pytest.mark.nightly)))
 def test_other_engines(preset, bus, lane, tmp_path):
     """The other pairs of bus and lane, and a large engine: linter, Yosys and Icarus."""
     made = write(tmp_path / "out", preset, bus, lane)
