@@ -14,15 +14,17 @@ from hw.accelerator import Accelerator
 from hw.column import Column
 from hw.engine import Engine
 from hw.lane import DecoderLane
+from hw.selftest import SelfTest
 from hw.verilog_text import tidy
 
-__all__ = ["ACCELERATOR_MODULE", "COLUMN_MODULE", "ENGINE_MODULE", "LANE_MODULE", "accelerator_verilog",
-           "component_ports", "engine_verilog"]
+__all__ = ["ACCELERATOR_MODULE", "COLUMN_MODULE", "ENGINE_MODULE", "LANE_MODULE", "SELF_TEST_MODULE",
+           "accelerator_verilog", "component_ports", "engine_verilog", "self_test_verilog"]
 
 ENGINE_MODULE = "topcoat_engine"
 COLUMN_MODULE = "topcoat_column"
 LANE_MODULE = "topcoat_lane"
 ACCELERATOR_MODULE = "topcoat_accelerator"
+SELF_TEST_MODULE = "topcoat_self_test"
 
 
 def component_ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]]:
@@ -66,3 +68,9 @@ def accelerator_verilog(config: EngineConfig) -> str:
     """
     accelerator = _convert(Accelerator(config, emit=True), ACCELERATOR_MODULE)
     return f"{_parts(config)}\n{accelerator}"
+
+
+def self_test_verilog(test: SelfTest) -> str:
+    """A self-test, made with ``emit``, as one text: module ``topcoat_self_test`` and the two of :func:`engine_verilog`
+    that it has several instances of."""
+    return f"{_parts(test.config)}\n{_convert(test, SELF_TEST_MODULE)}"
