@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo lint test test-tools nightly accuracy critique bench area gates clean tools
+.PHONY: demo lint test test-tools nightly accuracy critique bench area gates bitstream clean tools
 
 demo: $(READY)
 	@$(BIN)/topcoat demo
@@ -53,6 +53,11 @@ area: $(READY)
 gates: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[area]'
 	@$(BIN)/python -m reports.gates $(TARGET) --node $(NODE) --liberty $(LIBERTY)
+
+# A bitstream that tests itself on a ULX3S, in out/selftest, and its record, which docs/selftest.md shows.
+bitstream: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[synth]'
+	@$(BIN)/topcoat selftest -o out/selftest --json reports/selftest.json
 
 tools:
 	@for tool in $(PYTHON) g++ make perl; do \

@@ -51,7 +51,7 @@ def _topology() -> Topology:
 def self_test_network() -> tuple[IntegerNetwork, np.ndarray]:
     """The network, and an image for it: int8 (1, height, width, channels).
 
-    Every third layer has one of the codes. All follows from SEED by integers, so it is the same on every machine.
+    Layers take turns with the codes. All follows from SEED by integers, so it is the same on every machine.
     """
     rng = np.random.default_rng(SEED)
     topology = _topology()
@@ -68,7 +68,7 @@ def self_test_network() -> tuple[IntegerNetwork, np.ndarray]:
             multiplier=np.ones(out_channels, np.int32), bias=rng.integers(-8 << SHIFT, 8 << SHIFT, out_channels),
             residual_multiplier=1 << SHIFT - 1 if layer.residual else 0, shift=HEAD_SHIFT if layer.wide else SHIFT,
             low=0 if layer.relu else -128, offset_input=layer.input == IMAGE, offset_output=False)
-        # With this the signs are made.
+        # The network so far, which knows its weights; their sums decide on the multipliers.
         partial = dataclasses.replace(topology, layers=topology.layers[:number + 1])
         weights = IntegerNetwork(partial, SEED, ROUNDS, (*layers, drawn), "released").weights(number)
         sums = arithmetic.convolve(tensors[layer.input], weights, stride=layer.stride, padding=layer.padding,
@@ -104,6 +104,7 @@ class SelfTestProgram:
         return self_test_verilog(SelfTest(
             self.config, content=self.content, program_address=self.program.program_address,
             output_address=self.program.output_address, expected=self.expected, clock_hz=clock_hz, emit=True))
+
     def simulate(self, clock_hz: int, cycles: int, changes: dict[int, int] | None = None) -> list[tuple[int, str, str]]:
         """What a board shows in the first ``cycles`` cycles: (cycle, "led", level) and (cycle, "line", text).
 
