@@ -1,0 +1,51 @@
+"""The flow from the self-test to a bitstream: its inputs, its failures, and the record of the one that was made."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from reports import bitstream
+from reports.bitstream import BOARDS, Board
+from topcoat.cli import main
+
+
+def ports(text: str) -> set[str]:
+    """Ports of the Verilog's module, bit by bit."""
+    found = re.findall(r"(?:input|output) (?:\[(\d+):0\] )?(\w+)", text)
+    return {name if high == "" else f"{name}[{bit}]" for high, name in found for bit in range(int(high or 0) + 1)}
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_every_port_has_a_pin_of_its_own(board: Board):
+    pins = re.findall(r'LOCATE COMP "(\S+)" SITE "(\w+)";', board.constraints())
+    assert {port for port, _ in pins} == ports(board.top())
+    assert len({site for _, site in pins}) == len(pins) == len(board.leds) + 2 + len(board.high)
+    assert f'FREQUENCY PORT "{board.clock}" {board.clock_hz // 1_000_000} MHZ;' in board.constraints()
+
+
+def test_the_command_writes_what_the_tools_read(tmp_path, capsys):
+    assert main(["selftest", "--sources", "-o", str(tmp_path / "out")]) == 0
+    paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [path.name for path in paths] == ["self_test.v", "board.v", "board.lpf"]
+    board = BOARDS["ulx3s-85f"]
+    assert [path.read_text() for path in paths[1:]] == [board.top(), board.constraints()]
+    assert "\nmodule topcoat_self_test(" in paths[0].read_text()
+
+
+def test_a_missing_tool_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    monkeypatch.setattr(bitstream, "find_yosys", lambda: "yosys")
+    with pytest.raises(RuntimeError, match=r"^no nextpnr-ecp5 found \(tried .*\): install it with `pip install"):
+        bitstream.make_bitstream(BOARDS["ulx3s-85f"], tmp_path)
+
+
+def test_a_tool_that_fails_is_quoted(monkeypatch, tmp_path):
+    tool = tmp_path / "tool"
+    tool.write_text("#!/bin/sh\necho Info: fine\necho ERROR: no such pin\nexit 3\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(bitstream, "find_yosys", lambda: str(tool))
+    monkeypatch.setattr(bitstream, "find_program", lambda name: str(tool))
+    with pytest.raises(RuntimeError, match="^tool failed: ERROR: no such pin$"):
+        bitstream.make_bitstream(BOARDS["ulx3s-85f"], tmp_path)
