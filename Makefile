@@ -54,7 +54,7 @@ gates: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[area]'
 	@$(BIN)/python -m reports.gates $(TARGET) --node $(NODE) --liberty $(LIBERTY)
 
-# A bitstream that tests itself on a ULX3S, in out/selftest, and its record, which docs/selftest.md shows.
+# A bitstream that tests itself on a ULX3S (docs/selftest.md), in out/selftest, and what it is in reports/selftest.json.
 bitstream: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[synth]'
 	@$(BIN)/topcoat selftest -o out/selftest --json reports/selftest.json
