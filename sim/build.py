@@ -49,7 +49,8 @@ def _locked(path: Path):
         yield
 
 
-def cached_model(parts: Iterable[str], name: str, build: Callable[[Path], Path], cache: Path | None = None) -> Path:
+def cached_model(parts: Iterable[str], name: str, build: Callable[[Path], Path], cache: Path | None = None, *,
+                 duration: str = "up to a few minutes") -> Path:
     """Path of the file ``name`` (a model's executable, mostly) whose identity is ``parts``, built if the cache does not
     hold it.
 
@@ -66,7 +67,7 @@ def cached_model(parts: Iterable[str], name: str, build: Callable[[Path], Path],
         if target.exists():
             return target
         start = time.monotonic()
-        print(f"building {name} (once, up to a few minutes)", file=sys.stderr, flush=True)
+        print(f"building {name} (once, {duration})", file=sys.stderr, flush=True)
         # Not in the cache folder: make refuses a path with spaces.
         with tempfile.TemporaryDirectory(prefix="topcoat-build-") as work, \
                 tempfile.TemporaryDirectory(prefix=".partial-", dir=cache) as partial:

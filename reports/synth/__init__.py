@@ -1,0 +1,1 @@
+"""Engines through the open FPGA flow: Yosys, nextpnr, resources per block, routed clock, floor plan (docs/synth.md)."""

@@ -1,0 +1,167 @@
+"""Small designs through Yosys and nextpnr, for every target."""
+
+import json
+import shutil
+
+import pytest
+from amaranth import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.config import EngineConfig
+from hw.column import Column
+from reports.synth import floorplan
+from reports.synth.blocks import HARNESS, block_of, kept_modules
+from reports.synth.flow import Board, synth
+from reports.synth.harness import Design, accelerator_design, component_design
+from reports.synth.targets import TARGETS
+from topcoat.cli import main
+
+COST = {"lut", "ff", "bram", "dsp", "lut_per_lane"}
+
+# The smallest device of the family, where it is not the target's own: the run is shorter.
+BOARDS = {"ecp5": Board(device="25k", package="CABGA256")}
+
+HIERARCHY = """
+module topcoat_column(input clk, input [7:0] a, input [7:0] b, output reg [15:0] y);
+  always @(posedge clk) y <= a * b;
+endmodule
+module \\topcoat_accelerator.engine.array (input clk, input [7:0] a, input [7:0] b, output [15:0] y);
+  topcoat_column column_0 (.clk(clk), .a(a), .b(b), .y(y));
+endmodule
+module \\topcoat_accelerator.engine (input clk, input [7:0] a, input [7:0] b, output [15:0] y);
+  \\topcoat_accelerator.engine.array array (.clk(clk), .a(a), .b(b), .y(y));
+endmodule
+module topcoat_accelerator(input clk, input [7:0] a, input [7:0] b, output [15:0] y, output reg [15:0] z);
+  \\topcoat_accelerator.engine engine (.clk(clk), .a(a), .b(b), .y(y));
+  always @(posedge clk) z <= (a + 8'd1) * (b + 8'd3);
+endmodule
+module topcoat_harness(input clk, input [7:0] a, input [7:0] b, output [15:0] y, output [15:0] z);
+  topcoat_accelerator dut (.clk(clk), .a(a), .b(b), .y(y), .z(z));
+endmodule
+"""
+
+
+class Delay(wiring.Component):
+    """A register of 8 bits."""
+
+    def __init__(self):
+        super().__init__({"enter": In(8), "leave": Out(8)})
+
+    def elaborate(self, platform):
+        m = Module()
+        value = Signal(8, reset_less=True)
+        m.d.sync += value.eq(self.enter)
+        m.d.comb += self.leave.eq(value)
+        return m
+
+
+def _column() -> Design:
+    return component_design(Column(EngineConfig.preset("tiny", lanes=4, weight_bits=2, lane="planes")))
+
+
+@pytest.mark.parametrize("target", [name for name, target in TARGETS.items() if target.nextpnr])
+def test_a_column_is_routed(target, tmp_path):
+    report = synth(_column(), target, route=True, board=BOARDS.get(target, Board()))
+    total = report.total
+    assert total.lut > 50 and total.dsp == 0
+    assert sum(block.ff for block in report.blocks.values()) == total.ff > report.blocks[HARNESS].ff > 0
+    assert 20 < report.routed.fmax_mhz < 1000
+    assert {cell.block for cell in report.routed.cells} >= set(report.blocks)
+    columns, rows = TARGETS[target].grids[report.routed.board.device]
+    assert all(0 <= cell.column < columns and 0 <= cell.row < rows for cell in report.routed.cells)
+    assert set(report.tool_versions) == {"yosys", "nextpnr"}
+    floorplan.draw(report, tmp_path / "plan.png", "a column")
+    assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_results_have_their_keys_and_come_from_the_cache_the_second_time(tmp_path):
+    stages, design = [], component_design(Delay())
+    first = synth(design, "xc7", progress=stages.append, cache=tmp_path).to_json()
+    assert stages[0] == "Yosys: begin of topcoat_harness"
+    assert set(first) == {"target", "blocks", "fmax_mhz", "tool_versions", "verilog_sha256"} | COST
+    assert all(set(block) == COST for block in first["blocks"].values())
+    assert first["fmax_mhz"] is None and first["verilog_sha256"] == design.sha256
+    stages.clear()
+    assert synth(design, "xc7", progress=stages.append, cache=tmp_path).to_json() == first
+    assert not stages
+    # Another design is another entry.
+    assert synth(Design(design.verilog + "\n"), "xc7", progress=stages.append, cache=tmp_path).blocks and stages
+
+
+def test_a_harness_has_a_register_at_every_port_and_keeps_them_all(tmp_path):
+    report = synth(component_design(Delay()), "ecp5", cache=tmp_path)
+    # Of the design 8; input, output and its second shift register 8 each; the reset is not used.
+    assert report.total.ff == 8 + 3 * 8
+    assert report.blocks[HARNESS].ff == 3 * 8
+
+
+@pytest.mark.parametrize("target", ["ecp5", "ice40", "nexus", "xc7"])
+def test_columns_have_no_multiplier_blocks_and_the_rest_has(target, tmp_path):
+    report = synth(Design(HIERARCHY, lanes=4), target, cache=tmp_path)
+    assert report.total.dsp == 1 and report.blocks["columns"].dsp == 0 < report.blocks["columns"].lut
+    assert report.to_json()["lut_per_lane"] == report.blocks["columns"].lut / 4
+
+
+def test_a_design_too_large_says_what_is_short():
+    with pytest.raises(RuntimeError, match=r"^the design does not fit lp384 qn32: it needs ICESTORM_LC \d+ of 384"):
+        synth(_column(), "ice40", route=True, board=Board(device="lp384", package="qn32"))
+
+
+def test_every_block_of_an_engine_has_its_modules():
+    modules = kept_modules(accelerator_design(EngineConfig.preset("tiny", lane="planes")).verilog)
+    paths = {module.partition("$")[0].removeprefix("topcoat_accelerator").lstrip(".") for module in modules}
+    paths = paths - {"topcoat_lane"} | {"engine.decoder.lane_0", "engine.array.column_0"}
+    blocks = {block_of(f"dut.{path}.cell" if path else "dut.cell") for path in paths}
+    assert len(modules) == len(set(modules))
+    assert blocks == {"columns", "array control", "generator", "weight builder", "decoder", "mask buffer",
+                      "parameter buffer", "activations", "sequencer", "dispatcher", "requantiser", "post-processor",
+                      "memory interface", "registers", "queues and counters"}
+
+
+@pytest.mark.parametrize("cell, block", [
+    ("dut.engine.load_queue.fifo.cell", "queues and counters"),
+    ("$flatten\\dut.$flatten\\engine.\\array.$flatten\\column_12.$abc$1$lut", "columns"),
+    ("dut.engine.post.requantiser.product", "requantiser"), ("serial_in_IB", "harness"),
+    ("$nextpnr_CCU2C_1$CCU2_COMB0", "added by nextpnr"), ("$abc$7$lut", "harness")])
+def test_cells_belong_to_blocks(cell, block):
+    assert block_of(cell) == block
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--target", "xc7", "--route"], "xc7 is for synthesis only, nextpnr does not route it: leave out --route"),
+    (["--target", "nexus", "--package", "CABGA256"], "--package is part of the device's name for nexus"),
+    (["--target", "nexus", "--device", "LIFCL-17-9BG256C"], "--device LIFCL-17-9BG256C needs --pins: places in"),
+    (["--target", "gowin", "--pins", "A1,A2"], "--pins must be places for clk, rst, serial_in, serial_out, not A1,A2"),
+    (["--target", "ecp5", "--pins", "A1,A2,A3,A4"], "nextpnr places the pins for ecp5 itself"),
+    (["--target", "nexus", "--freq", "50"], "--freq is not for nexus, whose clock is the device's oscillator"),
+    (["--freq", "-1"], "--freq must be positive"),
+    (["--yosys", "no-such-yosys"], "no Yosys found (tried no-such-yosys)"),
+    (["--route", "--nextpnr", "no-such-nextpnr"], "no nextpnr-ecp5 found (tried no-such-nextpnr)")])
+def test_what_cannot_be_is_one_line(arguments, message, capsys):
+    assert main(["synth", "--preset", "tiny", *arguments]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[-1].startswith(f"topcoat synth: error: {message}")
+
+
+def test_without_tools_the_extra_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert main(["synth", "--preset", "tiny"]) == 1
+    assert "pip install -c constraints.txt -e '.[synth]'" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_leaves_nothing(tmp_path):
+    def interrupt(stage):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        synth(component_design(Delay()), "ecp5", progress=interrupt, cache=tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
+
+
+def test_the_command_writes_verilog_json_and_prints_json_alone(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("topcoat.commands.synth.accelerator_design", lambda config: Design(HIERARCHY, lanes=4))
+    assert main(["synth", "--preset", "tiny", "--target", "xc7", "-o", str(tmp_path), "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values == json.loads((tmp_path / "synth.json").read_text())
+    assert values["target"] == "xc7" and (tmp_path / "design.v").read_text() == HIERARCHY

@@ -1,0 +1,94 @@
+"""Synthesise an engine for an FPGA family with open tools, and route it: resources by block, clock, floor plan.
+
+example: topcoat synth --preset tiny --target ecp5 --route -o out/tiny-ecp5
+         topcoat synth --preset edge --target xc7 --json edge-xc7.json
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from arch.config import LANES, PRESETS, EngineConfig
+from golden.checkpoint import write_atomically
+from reports.synth.flow import Board, synth
+from reports.synth.harness import accelerator_design
+from reports.synth.targets import TARGETS
+from topcoat.output import table, write_json
+
+_STDOUT = Path("-")
+
+
+def configure(parser):
+    parser.add_argument("--preset", choices=PRESETS, default="edge", help="engine (default: %(default)s)")
+    parser.add_argument("--target", choices=TARGETS, default="ecp5", help="FPGA family (default: %(default)s)")
+    parser.add_argument("--lane", choices=LANES, default="planes",
+                        help="how lanes multiply (docs/lane.md; default: %(default)s)")
+    parser.add_argument("--table-lanes", type=int, choices=(1, 2), help="decoder lanes that share a table memory "
+                        "(default: 2 where memories have two ports to read with)")
+    parser.add_argument("--route", action="store_true", help="place and route, too: clock and floor plan")
+    parser.add_argument("--device", default="", help="device, as nextpnr names it (defaults: "
+                        + ", ".join(f"{target.name} {target.device}" for target in TARGETS.values() if target.device)
+                        + ")")
+    parser.add_argument("--package", default="", help="package, for ecp5 (CABGA756) and ice40 (sg48)")
+    parser.add_argument("--speed", default="", choices=("6", "7", "8"), help="speed grade, for ecp5 (default: 6)")
+    parser.add_argument("--pins", default="", metavar="A,B,..", help="package pins of clock (not nexus), reset, input "
+                        "and output: nexus and gowin with another --device")
+    parser.add_argument("--freq", type=float, default=0., metavar="MHZ", help="clock that nextpnr aims at (defaults: "
+                        + ", ".join(f"{target.name} {target.frequency:g}" for target in TARGETS.values()
+                                    if target.frequency) + ")")
+    parser.add_argument("--seed", type=int, default=1, help="of the placement (default: %(default)s)")
+    parser.add_argument("--yosys", metavar="PROGRAM", help="Yosys to use (default: YoWASP's, else one on PATH)")
+    parser.add_argument("--nextpnr", metavar="PROGRAM", help="nextpnr to use (default: as Yosys)")
+    parser.add_argument("--json", type=Path, nargs="?", const=_STDOUT, metavar="F",
+                        help="write the result as JSON (without F: print it, and nothing else)")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR",
+                        help="folder for the Verilog, the result as JSON and the floor plan of a routed design")
+
+
+def _write(report, folder: Path, title: str):
+    from reports.synth import floorplan
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "design.v", lambda temporary: temporary.write_text(report.design.verilog))
+    write_json(folder / "synth.json", report.to_json())
+    if report.routed:
+        partial = folder / ".floorplan.partial.png"
+        floorplan.draw(report, partial, title)
+        partial.replace(folder / "floorplan.png")
+
+
+def run(options) -> int:
+    if options.freq < 0:
+        raise ValueError(f"--freq must be positive, not {options.freq:g}")
+    start = time.monotonic()
+
+    def progress(stage: str):
+        print(f"{time.monotonic() - start:6.0f} s  {stage}", file=sys.stderr, flush=True)
+
+    target = TARGETS[options.target]
+    table_lanes = options.table_lanes or (2 if target.dual_port else 1)
+    board = Board(device=options.device, package=options.package, speed=options.speed,
+                  pins=tuple(filter(None, options.pins.split(","))), frequency=options.freq, seed=options.seed)
+    # Before the Verilog, which takes a while.
+    target.require(route=options.route)
+    board.on(target)
+    config = EngineConfig.preset(options.preset, lane=options.lane, table_lanes=table_lanes)
+    progress(f"Verilog of {options.preset}")
+    report = synth(accelerator_design(config), options.target, route=options.route, board=board, yosys=options.yosys,
+                   nextpnr=options.nextpnr, progress=progress)
+    if options.output:
+        _write(report, options.output, f"Topcoat {options.preset} on {report.routed.board}" if report.routed else "")
+    values = report.to_json()
+    if options.json == _STDOUT:
+        print(json.dumps(values, indent=1))
+        return 0
+    write_json(options.json, values)
+    rows = [(name, f"{block.lut:,}", f"{block.ff:,}", block.bram, block.dsp) for name, block in report.blocks.items()]
+    total = report.total
+    print(table(("block", "LUT", "FF", "BRAM", "DSP"),
+                [*rows, ("sum", f"{total.lut:,}", f"{total.ff:,}", total.bram, total.dsp)]))
+    print(f"{values['lut_per_lane']:.1f} LUT per lane ({config.macs_per_cycle} lanes: columns / lanes)")
+    if report.routed:
+        print(f"{report.routed.fmax_mhz:.1f} MHz routed on {report.routed.board}")
+    return 0
