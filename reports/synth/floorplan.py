@@ -67,11 +67,11 @@ def draw(report: Report, path: Path, title: str):
                 colour = colours[filled[index]] if index < len(filled) else _TILE
                 y, x = divmod(index, _DIVISIONS)
                 image[row * _DIVISIONS + y][column * _DIVISIONS + x] = matplotlib.colors.to_rgb(colour)
-        axes.imshow(image, extent=(0, columns, rows, 0), interpolation="nearest", aspect="equal")
+        axes.imshow(image, extent=(0, columns, rows, 0), interpolation="nearest", aspect="equal", zorder=2)
         for cell in hard:
             memory = _MEMORY.search(cell.type)
             axes.add_patch(Rectangle((cell.column, cell.row), 1, 1, facecolor=colours[cell.block], edgecolor=INK,
-                                     linewidth=.9, linestyle="-" if memory else ":"))
+                                     linewidth=.9, linestyle="-" if memory else ":", zorder=3))
         axes.set(xlim=(-.5, columns + .5), ylim=(rows + .5, -.5), xticks=[], yticks=[])
         axes.set_title(title, fontsize=13)
         total = report.total
