@@ -1,0 +1,142 @@
+"""ECP5 blocks in every mode that engines use: what Yosys makes of their RTL, with our models, against that RTL."""
+
+import re
+import subprocess
+
+import pytest
+
+from reports.area.synthesis import find_yosys
+from reports.equivalence import MODES, block_modes, simulation_verilog, synthesised
+from sim.build import verilate
+from sim.toolchain import find_toolchain
+
+# Every memory starts with contents that tell its words apart, and reads before it writes.
+MEMORY = """
+module words_{name}(input clk, input enable, input [{address}:0] to, from, input [{last}:0] data,
+        input [{bytes}:0] write, output reg [{last}:0] read);
+    reg [{last}:0] memory [0:{depth} - 1];
+    integer i;
+    initial for (i = 0; i < {depth}; i = i + 1) memory[i] = i * 36'd40503 + (i >> 3);
+    initial read = 0;
+    always @(posedge clk) begin
+        for (i = 0; i <= {bytes}; i = i + 1) if (write[i]) memory[to][9 * i +: 9] <= data[9 * i +: 9];
+        if ({enable}) read <= memory[from];
+    end
+endmodule
+"""
+# Two to read, one of which also writes; nothing is read that is just written.
+SHARED = """
+module shared(input clk, input enable, input [9:0] to, from, input [17:0] data, input write,
+        output reg [17:0] own, read);
+    (* no_rw_check *) reg [17:0] memory [0:1023];
+    integer i;
+    initial for (i = 0; i < 1024; i = i + 1) memory[i] = i * 40503 + (i >> 3);
+    initial {own, read} = 0;
+    always @(posedge clk) begin
+        if (write) memory[to] <= data;
+        if (enable && !write) own <= memory[to];
+        if (enable) read <= memory[{!to[9], from[8:0]}];
+    end
+endmodule
+"""
+OUTPUTS = {"words_36": 36, "words_36_enabled": 36, "words_18": 18, "words_9": 9, "shared": 36, "signed": 36,
+           "unsigned": 36, "lut": 1}
+BLOCKS = """
+module blocks(input clk, input enable, input [10:0] to, from, input [35:0] data, input [3:0] write,
+        output [35:0] words_36, words_36_enabled, output [17:0] words_18, output [8:0] words_9, output [35:0] shared,
+        signed_, unsigned_, output lut);
+    words_36 a(clk, 1'b1, to[8:0], from[8:0], data, write, words_36);
+    words_36_enabled b(clk, enable, to[8:0], from[8:0], data, write, words_36_enabled);
+    words_18 c(clk, enable, to[9:0], from[9:0], data[17:0], write[1:0], words_18);
+    words_9 d(clk, enable, to, from, data[8:0], write[0], words_9);
+    shared e(clk, enable, to[9:0], from[9:0], data[17:0], write[0], shared[35:18], shared[17:0]);
+    assign signed_ = $signed(data[17:0]) * $signed(data[35:18]);
+    assign unsigned_ = data[17:0] * data[35:18];
+    assign lut = data[0] & data[1] ^ data[2] | data[3];
+endmodule
+""" + "".join(MEMORY.format(name=name, last=width - 1, depth=18432 // width, address=depth_bits - 1,
+                            bytes=width // 9 - 1, enable=enable)
+              for name, width, depth_bits, enable in (("36", 36, 9, "1'b1"), ("36_enabled", 36, 9, "enable"),
+                                                      ("18", 18, 10, "enable"), ("9", 9, 11, "enable"))) + SHARED
+_WIRES = "".join(f"    wire [{width - 1}:0] {name}_{side};\n" for side in "ab" for name, width in OUTPUTS.items())
+_SIDES = "".join(f"    {module} {side}(clk, enable, to, from, data, write, "
+                 f"{', '.join(f'{name}_{side}' for name in OUTPUTS)});\n"
+                 for module, side in (("blocks", "a"), ("netlist", "b")))
+BENCH = f"""
+module bench(input clk, input enable, input [10:0] to, from, input [35:0] data, input [3:0] write,
+        output reg [{len(OUTPUTS) - 1}:0] wrong);
+{_WIRES}{_SIDES}
+    initial wrong = 0;
+    always @(posedge clk) wrong <= wrong | {{{', '.join(f'{name}_a != {name}_b' for name in reversed(OUTPUTS))}}};
+endmodule
+"""
+MAIN = """
+#include <cstdio>
+#include <random>
+#include "Vtop.h"
+
+int main() {
+    Vtop top;
+    std::mt19937_64 random(1);
+    for (int cycle = 0; cycle < 100'000; ++cycle) {
+        // Few addresses in every other stretch: then reads and writes often meet.
+        const unsigned mask = cycle >> 10 & 1 ? 0x3 : 0x7ff;
+        top.to = random() & mask;
+        top.from = random() & mask;
+        top.data = random() & 0xfffffffff;
+        top.write = random() & random() & 0xf;
+        top.enable = random() & 3 ? 1 : 0;
+        for (int clk = 0; clk < 2; ++clk) {
+            top.clk = clk;
+            top.eval();
+        }
+    }
+    std::printf("%d\\n", top.wrong);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def yosys():
+    return find_yosys()
+
+
+@pytest.fixture(scope="module")
+def blocks(yosys):
+    return synthesised(BLOCKS, "blocks", yosys)
+
+
+def wrong(netlist, yosys, folder):
+    """Blocks whose netlist does other than their RTL."""
+    mapped = simulation_verilog(netlist, "blocks", yosys).replace("module blocks", "module netlist")
+    (folder / "main.cpp").write_text(MAIN)
+    model = verilate({"blocks.v": BLOCKS, "netlist.v": mapped, "bench.v": BENCH}, [folder / "main.cpp"], top="bench",
+                     toolchain=find_toolchain())
+    found = int(subprocess.run([model], capture_output=True, text=True, check=True).stdout)
+    return [name for bit, name in enumerate(OUTPUTS) if found >> bit & 1]
+
+
+def flipped(netlist, lut):
+    """``netlist`` with one bit of the LUT4 ``lut``, a match of its text, inverted."""
+    value = int(re.search(r"\.INIT\(16'h(\w+)\)", lut)[1], 16)
+    return netlist.replace(lut, re.sub(r"\.INIT\(.*\)", f".INIT(16'h{value ^ 1:04x})", lut))
+
+
+def luts(netlist):
+    return re.findall(r"^  LUT4 #\(.*?^  \);", netlist, re.DOTALL | re.MULTILINE)
+
+
+def test_blocks_do_what_the_rtl_does_that_they_come_from(blocks, yosys, tmp_path):
+    assert block_modes(blocks).keys() == MODES
+    assert wrong(blocks, yosys, tmp_path) == []
+
+
+def test_one_bit_of_a_lut_is_seen(blocks, yosys, tmp_path):
+    lut, = (text for text in luts(blocks) if len(re.findall(r"\.[A-D]\(data\[[0-3]\]\)", text)) == 4)
+    assert wrong(flipped(blocks, lut), yosys, tmp_path) == ["lut"]
+
+
+def test_an_unknown_mode_is_refused(blocks, yosys):
+    other = blocks.replace('.REGMODE_A("NOREG")', '.REGMODE_A("OUTREG")', 1)
+    with pytest.raises(RuntimeError, match=r'no tested model of DP16KD: .*; REGMODE_A "OUTREG": add it to MODES'):
+        simulation_verilog(other, "blocks", yosys)
