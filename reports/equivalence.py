@@ -1,38 +1,21 @@
-"""An engine after synthesis: its ECP5 netlist in the place of its RTL, on the same program and images.
-
-    python -m reports.equivalence --preset edge
+"""RTL after synthesis: its ECP5 netlist as Verilog to put in its place in a simulator (docs/equivalence.md).
 
 Yosys makes the netlist and replaces its logic cells by what Yosys's own simulation models say of them; block RAMs and
-multipliers are those of sim/ecp5_cells.v. docs/equivalence.md has the method and the record.
+multipliers are those of sim/ecp5_cells.v.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
-import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from arch.config import EngineConfig
-from compiler import CompileError, compile_network
-from golden import bundled, datasets, packed
-from golden.integer import IntegerNetwork, images_from_uint8
-from hw.emit import ENGINE_MODULE
-from reports.area.synthesis import find_yosys, yosys_version
-from sim.backend import RunResult, SimulationError, emitted_engine
-from sim.build import BuildError, cached_model
-from sim.check import compare
+from reports.area.synthesis import yosys_version
+from sim.build import cached_model
 from sim.harness import FOLDER
-from sim.native import NativeBackend
-from sim.toolchain import ToolchainError
 
-__all__ = ["MODES", "Equivalence", "block_modes", "equivalence", "fpga_config", "logic_cells", "simulation_verilog",
-           "synthesised"]
+__all__ = ["MODES", "block_modes", "logic_cells", "simulation_verilog", "synthesised"]
 
 CELLS = FOLDER / "ecp5_cells.v"
 """Block RAM and multiplier."""
@@ -138,78 +121,3 @@ def _port(port: str, values: dict[str, str]) -> str:
     if values[f"CE{port}"] != "1'h1":
         words.append("enabled")
     return ", ".join(words)
-
-
-def fpga_config(preset: str) -> EngineConfig:
-    """A preset as it is put on an FPGA: lanes of planes, and two decoder lanes to a pair of tables."""
-    return EngineConfig.preset(preset, lane="planes", table_lanes=2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Equivalence:
-    """What became of a network on an engine's RTL and on its netlist."""
-
-    #: Block RAMs and multipliers, by mode.
-    modes: Counter[str]
-    rtl: RunResult
-    netlist: RunResult
-    #: Simulated cycles per second of the netlist.
-    cycles_per_second: float
-    #: One line for each thing in which the netlist's run differs from the RTL's or from the integer model.
-    differences: tuple[str, ...]
-
-
-def equivalence(config: EngineConfig, network: IntegerNetwork, images: np.ndarray, *, yosys: str,
-                netlist: str | None = None, cache: Path | None = None) -> Equivalence:
-    """Run ``network`` over ``images``, uint8 (n, c, h, w), as one batch on the RTL and on the netlist. ``netlist`` is
-    one of the same ports that replaces the synthesised one.
-
-    Raises RuntimeError if Yosys fails, and what simulation raises.
-    """
-    program = compile_network(network, config, batch=len(images))
-    pixels = images_from_uint8(images)
-    if netlist is None:
-        netlist = synthesised(emitted_engine(config, cache), ENGINE_MODULE, yosys, cache)
-    engines = (NativeBackend(config, cache=cache),
-               NativeBackend(config, cache=cache, verilog=simulation_verilog(netlist, ENGINE_MODULE, yosys, cache)))
-    rtl, mapped = (engine.run(program, pixels) for engine in engines)
-    first, second = rtl.runs[0], mapped.runs[0]
-    pairs = {"output": (first.outputs.tobytes(), second.outputs.tobytes()), "cycles": (first.cycles, second.cycles),
-             "bytes read": (first.read_bytes, second.read_bytes),
-             "bytes written": (first.write_bytes, second.write_bytes),
-             **{f"counter {name}": (value, second.counters[name]) for name, value in first.counters.items()},
-             **{f"cycles of layer {a.name}": (a.cycles, b.cycles) for a, b in zip(first.layers, second.layers)}}
-    differences = [name + (f": {a} in the RTL, {b} in the netlist" if isinstance(a, int) else " of RTL and netlist")
-                   for name, (a, b) in pairs.items() if a != b]
-    differences += [f"integer model: {mismatch}" for mismatch in compare(mapped, network.run(pixels))]
-    return Equivalence(modes=block_modes(netlist), rtl=first, netlist=second,
-                       cycles_per_second=mapped.cycles_per_second, differences=tuple(differences))
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m reports.equivalence", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--preset", default="edge", help="engine (default: %(default)s)")
-    parser.add_argument("--model", default="fashion-n3", help="bundled network (default: %(default)s)")
-    parser.add_argument("--yosys", help="Yosys to use (default: YoWASP's, else the one on PATH)")
-    options = parser.parse_args(arguments)
-    try:
-        config = fpga_config(options.preset)
-        network = packed.load(bundled.find(options.model))
-        result = equivalence(config, network, datasets.load(bundled.IMAGES, "test").images[:1],
-                             yosys=find_yosys(options.yosys))
-    except (BuildError, CompileError, OSError, RuntimeError, SimulationError, ToolchainError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    for mode, count in sorted(result.modes.items()):
-        print(f"{count:5} {mode}")
-    for difference in result.differences:
-        print(f"differs: {difference}")
-    if not result.differences:
-        print(f"EQUIVALENT: {options.model} on {options.preset}: {len(result.netlist.layers)} layers, "
-              f"{len(result.netlist.counters)} counters, {result.netlist.cycles:,} cycles "
-              f"({result.cycles_per_second:,.0f} per second)")
-    return 1 if result.differences else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
