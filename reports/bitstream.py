@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hw.emit import SELF_TEST_MODULE
-from reports.area.synthesis import find_yosys, yosys_version
+from reports.area.synthesis import find_program, find_yosys, yosys_version
+from reports.synth.flow import nextpnr_version
 from sim.selftest import SelfTestProgram
 
 __all__ = ["BOARDS", "Board", "make_bitstream", "write_sources"]
 
 SEED = 1
 """Of the placement: the same Verilog and the same tools make the same bitstream."""
+
+DENSITY = "0.6"
+"""How densely nextpnr may place. The device is large and the clock slow; placed as by default it routes for long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,17 +82,6 @@ BOARDS = {
 """Boards by name. Ports are named as in the board's own constraints."""
 
 
-def find_program(name: str) -> str:
-    """Path of YoWASP's build of ``name`` beside this Python or on PATH, else of a native one. Raises RuntimeError if
-    there is none."""
-    candidates = str(Path(sys.executable).parent / f"yowasp-{name}"), f"yowasp-{name}", name
-    for candidate in candidates:
-        if found := shutil.which(candidate):
-            return found
-    raise RuntimeError(f"no {name} found (tried {', '.join(candidates)}): install it with "
-                       "`pip install -c constraints.txt -e '.[synth]'`")
-
-
 def _run(command: list[str], folder: Path) -> str:
     """What a tool says. Raises RuntimeError with its first error if it fails."""
     done = subprocess.run(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -120,13 +110,15 @@ def make_bitstream(board: Board, folder: Path, *, progress: Callable[[str], None
     """Makes ``topcoat.bit`` from what :func:`write_sources` has written, and says what it is: size in bytes, SHA-256,
     nextpnr's utilisation and clock, versions of the tools. Raises RuntimeError for a tool that is missing or fails, and
     for a clock slower than the board's."""
-    yosys, nextpnr, ecppack = find_yosys(), find_program("nextpnr-ecp5"), find_program("ecppack")
+    yosys, nextpnr, ecppack = find_yosys(extra="synth"), *(
+        find_program(name, extra="synth") for name in ("nextpnr-ecp5", "ecppack"))
     progress("synthesis")
     _run([yosys, "-q", "-l", "yosys.log", "-p", "read_verilog self_test.v board.v; "
           "synth_ecp5 -top topcoat_board -json netlist.json"], folder)
     progress("placement and routing")
     _run([nextpnr, *board.options, "--json", "netlist.json", "--lpf", "board.lpf", "--textcfg", "board.config",
-          "--report", "report.json", "--log", "nextpnr.log", "--seed", str(SEED), "--quiet"], folder)
+          "--report", "report.json", "--log", "nextpnr.log", "--seed", str(SEED), "--placer-heap-beta", DENSITY,
+          "--quiet"], folder)
     progress("bitstream")
     _run([ecppack, "--compress", "--input", "board.config", "--bit", "topcoat.bit"], folder)
     report = json.loads((folder / "report.json").read_text())
@@ -134,11 +126,10 @@ def make_bitstream(board: Board, folder: Path, *, progress: Callable[[str], None
     if clock["achieved"] < board.clock_hz / 1e6:
         raise RuntimeError(f"routed at {clock['achieved']:.1f} MHz, below the board's {board.clock_hz / 1e6:g}")
     bitstream = folder / "topcoat.bit"
-    version = re.search(r"\(Version ([^)]*)\)", _run([nextpnr, "--version"], folder))
     return {
         "bytes": bitstream.stat().st_size, "sha256": sha256(bitstream.read_bytes()),
         "verilog_sha256": sha256((folder / "self_test.v").read_bytes()),
         "fmax_mhz": round(clock["achieved"], 1),
         "utilisation": {cell: count for cell, count in report["utilization"].items() if count["used"]},
-        "tool_versions": {"yosys": yosys_version(yosys), "nextpnr": version[1] if version else "unknown"},
+        "tool_versions": {"yosys": yosys_version(yosys), "nextpnr": nextpnr_version(nextpnr)},
     }

@@ -87,9 +87,9 @@ CELLS = ("synth -flatten -top {top} -run :fine; {memories}; opt -fast -full; opt
 """The same for standard cells: mapped for delay without a clock constraint, as ABC does by default; no buffers."""
 
 
-def find_program(name: str, command: str | None = None, *, option: str, extra: str) -> str:
+def find_program(name: str, command: str | None = None, *, option: str = "", extra: str) -> str:
     """Path of ``command``, else of YoWASP's ``name`` beside this Python or on PATH, else of a native one. Raises
-    RuntimeError if there is none, with the option that names one and the extra that installs it."""
+    RuntimeError if there is none, with the extra that installs it and the option, if any, that names one."""
     if command is not None:
         candidates = [command]
     else:
@@ -99,7 +99,7 @@ def find_program(name: str, command: str | None = None, *, option: str, extra: s
             return found
     tool = "Yosys" if name == "yosys" else name
     raise RuntimeError(f"no {tool} found (tried {', '.join(candidates)}): install it with "
-                       f"`pip install -c constraints.txt -e '.[{extra}]'`, or name one with {option}")
+                       f"`pip install -c constraints.txt -e '.[{extra}]'`{option and f', or name one with {option}'}")
 
 
 def find_yosys(command: str | None = None, *, extra: str = "area") -> str:

@@ -29,8 +29,6 @@ class Target:
     ff: tuple[str, ...]
     bram: dict[str, int]
     dsp: tuple[str, ...]
-    #: A memory with two ports that read, one of which writes, is one block: `EngineConfig.table_lanes` can be 2.
-    dual_port: bool = True
     #: Yosys's commands on the flat netlist.
     finish: str = ""
     #: nextpnr's variant; none for a target that cannot be routed.
@@ -75,7 +73,7 @@ TARGETS = {target.name: target for target in (
         ff=tuple(f"SB_DFF{edge}{enable}{reset}" for edge in ("", "N") for enable in ("", "E")
                  for reset in ("", "R", "S", "SR", "SS")),
         bram={f"SB_RAM40_4K{read}{write}": 1 for read in ("", "NR") for write in ("", "NW")}, dsp=("SB_MAC16",),
-        dual_port=False, nextpnr="ice40", device="up5k", package="sg48", frequency=12,
+        nextpnr="ice40", device="up5k", package="sg48", frequency=12,
         options=("--{device}", "--package", "{package}"), grids={"up5k": (26, 32)}),
     Target(
         name="nexus", synthesis="synth_nexus -family lifcl", inner="-nodsp -noiopad", stages=_LATTICE_STAGES,

@@ -36,7 +36,7 @@ def test_the_command_writes_what_the_tools_read(tmp_path, capsys):
 def test_a_missing_tool_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
-    monkeypatch.setattr(bitstream, "find_yosys", lambda: "yosys")
+    monkeypatch.setattr(bitstream, "find_yosys", lambda **_: "yosys")
     with pytest.raises(RuntimeError, match=r"^no nextpnr-ecp5 found \(tried .*\): install it with `pip install"):
         bitstream.make_bitstream(BOARDS["ulx3s-85f"], tmp_path)
 
@@ -45,7 +45,7 @@ def test_a_tool_that_fails_is_quoted(monkeypatch, tmp_path):
     tool = tmp_path / "tool"
     tool.write_text("#!/bin/sh\necho Info: fine\necho ERROR: no such pin\nexit 3\n")
     tool.chmod(0o755)
-    monkeypatch.setattr(bitstream, "find_yosys", lambda: str(tool))
-    monkeypatch.setattr(bitstream, "find_program", lambda name: str(tool))
+    monkeypatch.setattr(bitstream, "find_yosys", lambda **_: str(tool))
+    monkeypatch.setattr(bitstream, "find_program", lambda name, **_: str(tool))
     with pytest.raises(RuntimeError, match="^tool failed: ERROR: no such pin$"):
         bitstream.make_bitstream(BOARDS["ulx3s-85f"], tmp_path)

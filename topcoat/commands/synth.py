@@ -24,8 +24,6 @@ def configure(parser):
     parser.add_argument("--target", choices=TARGETS, default="ecp5", help="FPGA family (default: %(default)s)")
     parser.add_argument("--lane", choices=LANES, default="planes",
                         help="how lanes multiply (docs/lane.md; default: %(default)s)")
-    parser.add_argument("--table-lanes", type=int, choices=(1, 2), help="decoder lanes that share a table memory "
-                        "(default: 2 where memories have two ports to read with)")
     parser.add_argument("--route", action="store_true", help="place and route, too: clock and floor plan")
     parser.add_argument("--device", default="", help="device, as nextpnr names it (defaults: "
                         + ", ".join(f"{target.name} {target.device}" for target in TARGETS.values() if target.device)
@@ -67,13 +65,12 @@ def run(options) -> int:
         print(f"{time.monotonic() - start:6.0f} s  {stage}", file=sys.stderr, flush=True)
 
     target = TARGETS[options.target]
-    table_lanes = options.table_lanes or (2 if target.dual_port else 1)
     board = Board(device=options.device, package=options.package, speed=options.speed,
                   pins=tuple(filter(None, options.pins.split(","))), frequency=options.freq, seed=options.seed)
     # Before the Verilog, which takes a while.
     target.require(route=options.route)
     board.on(target)
-    config = EngineConfig.preset(options.preset, lane=options.lane, table_lanes=table_lanes)
+    config = EngineConfig.preset(options.preset, lane=options.lane)
     progress(f"Verilog of {options.preset}")
     report = synth(accelerator_design(config), options.target, route=options.route, board=board, yosys=options.yosys,
                    nextpnr=options.nextpnr, progress=progress)
