@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TESTS := $(VENV)/.tests
 
 .PHONY: demo lint test test-tools nightly accuracy critique bench area gates bitstream clean tools
 
@@ -17,14 +18,14 @@ test-tools:
 	done
 
 # Settings: [tool.ruff] of pyproject.toml.
-lint: $(READY)
+lint: $(TESTS)
 	@$(BIN)/python -m ruff check .
 
 test: test-tools lint
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 # Whole ResNets at 224x224 on every preset: minutes each. Last record: docs/measurements.md.
-nightly: $(READY)
+nightly: $(TESTS)
 	@$(BIN)/python -m pytest -v -m nightly
 
 # Train the tables of docs/accuracy.md and docs/critique.md; cut short, they go on where they stopped.
@@ -69,6 +70,12 @@ tools:
 $(READY): pyproject.toml constraints.txt | tools
 	@echo "setting up $(VENV) (once)"
 	@$(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) -m venv failed: install its venv module (Debian: python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sweep]'
+	@touch $@
+
+# What the tests need on top, FPGA tools among it: 900 MB that `make demo` does without.
+$(TESTS): $(READY)
+	@echo "adding what the tests need (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
