@@ -1,5 +1,6 @@
 """The flow from the self-test to a bitstream: its inputs, its failures, and the record of the one that was made."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,7 +8,10 @@ import pytest
 
 from reports import bitstream
 from reports.bitstream import BOARDS, Board
+from sim.selftest import self_test
 from topcoat.cli import main
+
+ROOT = Path(__file__).parents[2]
 
 
 def ports(text: str) -> set[str]:
@@ -49,3 +53,15 @@ def test_a_tool_that_fails_is_quoted(monkeypatch, tmp_path):
     monkeypatch.setattr(bitstream, "find_program", lambda name, **_: str(tool))
     with pytest.raises(RuntimeError, match="^tool failed: ERROR: no such pin$"):
         bitstream.make_bitstream(BOARDS["ulx3s-85f"], tmp_path)
+
+
+def test_the_page_shows_the_record_of_this_self_test():
+    record = json.loads((ROOT / "reports" / "selftest.json").read_text())
+    verilog = self_test(record["preset"], record["lane"]).verilog(record["clock_hz"]).encode()
+    assert record["verilog_sha256"] == bitstream.sha256(verilog), "make it again with `make bitstream`"
+    page = (ROOT / "docs" / "selftest.md").read_text()
+    shown = [f"crc={record['crc']}", record["sha256"], record["verilog_sha256"], f"{record['bytes']:,}", record["part"],
+             f"{record['fmax_mhz']} MHz", *record["tool_versions"].values(),
+             *(f"| {cell} | {count['used']:,} | {count['available']:,} |"
+               for cell, count in record["utilisation"].items())]
+    assert [text for text in shown if text not in page] == []
