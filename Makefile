@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS := $(VENV)/.tests
 
-.PHONY: demo lint test test-tools nightly accuracy critique bench area gates bitstream clean tools
+.PHONY: demo lint test test-tools nightly accuracy critique bench area gates bitstream equivalence clean tools
 
 demo: $(READY)
 	@$(BIN)/topcoat demo
@@ -59,6 +59,11 @@ gates: $(READY)
 bitstream: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[synth]'
 	@$(BIN)/topcoat selftest -o out/selftest --json reports/selftest.json
+
+# The first layer of a network on an engine's ECP5 netlist, and on eight wrong ones (docs/equivalence.md): minutes.
+equivalence: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[area]'
+	@$(BIN)/python -m reports.equivalence --preset tiny --layers 1 --flips 8
 
 tools:
 	@for tool in $(PYTHON) g++ make perl; do \

@@ -1,21 +1,39 @@
-"""RTL after synthesis: its ECP5 netlist as Verilog to put in its place in a simulator (docs/equivalence.md).
+"""An engine after synthesis: its ECP5 netlist in the place of its RTL, on the same program and images.
+
+    python -m reports.equivalence --preset tiny --layers 1
 
 Yosys makes the netlist and replaces its logic cells by what Yosys's own simulation models say of them; block RAMs and
-multipliers are those of sim/ecp5_cells.v.
+multipliers are those of sim/ecp5_cells.v. docs/equivalence.md has the method and the record.
 """
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import re
 import subprocess
+import sys
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
-from reports.area.synthesis import yosys_version
-from sim.build import cached_model
-from sim.harness import FOLDER
+import numpy as np
 
-__all__ = ["MODES", "block_modes", "logic_cells", "simulation_verilog", "synthesised"]
+from arch.config import EngineConfig
+from compiler import CompileError, compile_network
+from golden import bundled, datasets, packed
+from golden.integer import IntegerNetwork, images_from_uint8
+from hw.emit import ENGINE_MODULE
+from reports.area.synthesis import find_yosys, yosys_version
+from sim.backend import RunResult, SimulationError, emitted_engine
+from sim.build import BuildError, cached_model
+from sim.check import compare
+from sim.harness import FOLDER
+from sim.native import NativeBackend
+from sim.toolchain import ToolchainError
+
+__all__ = ["MODES", "Equivalence", "block_modes", "equivalence", "first_layers", "logic_cells",
+           "simulation_verilog", "synthesised", "with_flips"]
 
 CELLS = FOLDER / "ecp5_cells.v"
 """Block RAM and multiplier."""
@@ -39,8 +57,11 @@ _SYNTHESIS = ("read_verilog {source}; synth_ecp5 -top {top} -run :map_gates; ren
 # synth_ecp5 that is left out, makes the text ten times as long.
 
 _LOGIC_CELLS = ("read_verilog {source}; read_verilog -D NO_INCLUDES +/lattice/common_sim.vh +/lattice/ccu2c_sim.vh; "
-                "read_verilog -lib {cells}; hierarchy -check -top {top}; proc; flatten -noscopeinfo; opt_expr; "
-                "opt_clean -purge; write_verilog -noattr {result}")
+                "read_verilog -lib {cells}; hierarchy -check -top {top}; proc; simplemap t:$mux t:$and t:$or t:$not "
+                "t:$xor; opt_expr -mux_bool; splitnets; opt_clean -purge; flatten -noscopeinfo; splitnets; "
+                "opt_expr -mux_bool; opt_clean -purge; rename -hide; write_verilog -noattr {result}")
+# Each variant of a cell is made small before all are put in place: of the tables as they are written, Verilator's
+# model is several times as large.
 
 
 def _yosys(yosys: str, script: str, name: str, cache: Path | None, **files: str) -> str:
@@ -121,3 +142,131 @@ def _port(port: str, values: dict[str, str]) -> str:
     if values[f"CE{port}"] != "1'h1":
         words.append("enabled")
     return ", ".join(words)
+
+
+_LUT = re.compile(r"^  LUT4 #\(.*?^  \);", re.DOTALL | re.MULTILINE)
+
+
+def with_flips(netlist: str, count: int) -> str:
+    """``netlist`` with switches at ``count`` of its LUTs, spread evenly: a model that is started with ``+flip=N``, N
+    from 1 to ``count``, has the lowest bit of the table of the N-th of them inverted, and no other model has."""
+    luts = list(_LUT.finditer(netlist))
+    if not 0 <= count <= len(luts):
+        raise ValueError(f"flips must be 0 to {len(luts)}, the LUTs of the netlist, not {count}")
+    parts, end = [], 0
+    for number in range(1, count + 1):
+        lut = luts[(2 * number - 1) * len(luts) // (2 * count)]
+        inputs = ", ".join(re.findall(r"\.[A-D]\(.*\)", lut[0]))
+        output = re.search(r"\.Z\((.*)\)", lut[0])
+        parts += [netlist[end:lut.start()], f"  wire right_{number};\n",
+                  lut[0][:output.start(1)], f"right_{number}", lut[0][output.end(1):],
+                  f"\n  TABLE_FLIP #(.NUMBER({number})) flip_{number} ({inputs}, .right(right_{number}), "
+                  f".Z({output[1]}));"]
+        end = lut.end()
+    return "".join(parts) + netlist[end:]
+
+
+def first_layers(network: IntegerNetwork, count: int) -> IntegerNetwork:
+    """The first ``count`` layers of ``network``. Raises ValueError if it has fewer."""
+    if not 1 <= count <= len(network.layers):
+        raise ValueError(f"layers must be 1 to {len(network.layers)}, those of {network.topology.name}, not {count}")
+    topology = dataclasses.replace(network.topology, layers=network.topology.layers[:count])
+    return dataclasses.replace(network, topology=topology, layers=network.layers[:count])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Equivalence:
+    """What became of a network on an engine's RTL and on its netlist."""
+
+    #: Block RAMs and multipliers, by mode.
+    modes: Counter[str]
+    #: LUTs of the netlist.
+    luts: int
+    rtl: RunResult
+    #: Simulated cycles per second of the netlist.
+    cycles_per_second: float
+    #: One line for each thing in which the netlist's run differs from the RTL's or from the integer model.
+    differences: tuple[str, ...]
+    #: The same of the netlist with each flip.
+    flips: tuple[tuple[str, ...], ...]
+
+
+class _Netlist(NativeBackend):
+    # The C++ of a netlist is some 30 MB: to optimise it takes longer than to run a layer as it is.
+    variables = ("OPT_FAST=-O0", "OPT_GLOBAL=-O0")
+
+
+def _differences(rtl: RunResult, run: RunResult) -> list[str]:
+    pairs = {"output": (rtl.outputs.tobytes(), run.outputs.tobytes()), "cycles": (rtl.cycles, run.cycles),
+             "bytes read": (rtl.read_bytes, run.read_bytes), "bytes written": (rtl.write_bytes, run.write_bytes),
+             **{f"counter {name}": (value, run.counters[name]) for name, value in rtl.counters.items()},
+             **{f"cycles of layer {a.name}": (a.cycles, b.cycles) for a, b in zip(rtl.layers, run.layers)}}
+    return [name + (f": {a} in the RTL, {b} in the netlist" if isinstance(a, int) else " of RTL and netlist")
+            for name, (a, b) in pairs.items() if a != b]
+
+
+def equivalence(config: EngineConfig, network: IntegerNetwork, images: np.ndarray, *, yosys: str, flips: int = 0,
+                cache: Path | None = None) -> Equivalence:
+    """Run ``network`` over ``images``, uint8 (n, c, h, w), as one batch on the RTL and on the netlist, and on the
+    netlist once more for each of ``flips`` (:func:`with_flips`).
+
+    Raises RuntimeError if Yosys fails, and what simulation raises.
+    """
+    program = compile_network(network, config, batch=len(images))
+    pixels = images_from_uint8(images)
+    golden = network.run(pixels)
+    rtl = NativeBackend(config, cache=cache).run(program, pixels).runs[0]
+    netlist = synthesised(emitted_engine(config, cache), ENGINE_MODULE, yosys, cache)
+    engine = _Netlist(config, limit=rtl.cycles + 1, cache=cache,
+                      verilog=simulation_verilog(with_flips(netlist, flips), ENGINE_MODULE, yosys, cache))
+    engine.build()
+    found, speed = [], 0.0
+    for flip in range(flips + 1):
+        engine.arguments = (f"+flip={flip}",)
+        try:
+            result = engine.run(program, pixels)
+        except SimulationError as error:
+            found.append((str(error),))
+            continue
+        found.append((*_differences(rtl, result.runs[0]),
+                      *(f"integer model: {mismatch}" for mismatch in compare(result, golden))))
+        speed = speed or result.cycles_per_second
+    return Equivalence(modes=block_modes(netlist), luts=len(_LUT.findall(netlist)), rtl=rtl, cycles_per_second=speed,
+                       differences=tuple(found[0]), flips=tuple(found[1:]))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m reports.equivalence", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--preset", default="tiny", help="engine, its lanes of planes (default: %(default)s)")
+    parser.add_argument("--model", default="fashion-n3", help="bundled network (default: %(default)s)")
+    parser.add_argument("--layers", type=int, metavar="N", help="only its first N layers")
+    parser.add_argument("--flips", type=int, default=0, metavar="N",
+                        help="run N more times, each with one bit of another LUT inverted (default: %(default)s)")
+    parser.add_argument("--yosys", help="Yosys to use (default: YoWASP's, else the one on PATH)")
+    options = parser.parse_args(arguments)
+    try:
+        network = packed.load(bundled.find(options.model))
+        if options.layers is not None:
+            network = first_layers(network, options.layers)
+        result = equivalence(EngineConfig.preset(options.preset, lane="planes"), network,
+                             datasets.load(bundled.IMAGES, "test").images[:1], yosys=find_yosys(options.yosys),
+                             flips=options.flips)
+    except (BuildError, CompileError, OSError, RuntimeError, SimulationError, ToolchainError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{result.luts:6,} LUT4")
+    for mode, count in sorted(result.modes.items()):
+        print(f"{count:6,} {mode}")
+    for number, differences in enumerate(result.flips, 1):
+        print(f"flip {number}: {differences[0] if differences else 'not found'}")
+    for difference in result.differences:
+        print(f"differs: {difference}")
+    if not result.differences:
+        print(f"EQUIVALENT: {len(network.layers)} layers of {options.model} on {options.preset}: outputs, every layer, "
+              f"{len(result.rtl.counters)} counters, {result.rtl.cycles:,} cycles "
+              f"({result.cycles_per_second:,.0f} per second)")
+    return 1 if result.differences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -91,11 +91,13 @@ def run_tool(command: Iterable[str], toolchain: Toolchain, folder: Path):
 
 
 def verilate(verilog: dict[str, str], cpp: Iterable[Path], *, top: str, toolchain: Toolchain, flags: Iterable[str] = (),
-             cache: Path | None = None) -> Path:
-    """An executable model of module ``top``: ``verilog`` texts by file name, and C++ files that hold ``main``."""
+             variables: Iterable[str] = (), cache: Path | None = None) -> Path:
+    """An executable model of module ``top``: ``verilog`` texts by file name, and C++ files that hold ``main``.
+    ``flags`` of Verilator and ``variables`` of make come after those of every model."""
     flags = (*VERILATOR_FLAGS, *flags)
+    variables = (*toolchain.make_variables, *variables)
     cpp = [Path(path) for path in cpp]
-    parts = ["native", toolchain.identity, *toolchain.make_variables, *flags, top]
+    parts = ["native", toolchain.identity, *variables, *flags, top]
     for name, text in verilog.items():
         parts += [name, text]
     parts += [path.read_text() for path in cpp]
@@ -105,8 +107,7 @@ def verilate(verilog: dict[str, str], cpp: Iterable[Path], *, top: str, toolchai
             (folder / name).write_text(text)
         run_tool([toolchain.verilator, "--cc", "--exe", "--top-module", top, "--prefix", "Vtop", "-Mdir", "model",
                   "-o", top, *flags, *verilog, *(str(path) for path in cpp)], toolchain, folder)
-        run_tool(["make", f"-j{os.cpu_count()}", "-C", "model", "-f", "Vtop.mk", *toolchain.make_variables], toolchain,
-                 folder)
+        run_tool(["make", f"-j{os.cpu_count()}", "-C", "model", "-f", "Vtop.mk", *variables], toolchain, folder)
         return folder / "model" / top
 
     return cached_model(parts, top, build, cache)

@@ -1,5 +1,6 @@
 // Behaviour of the ECP5's block RAM and multiplier, which Yosys's simulation models leave empty, in the modes that its
-// `synth_ecp5` puts them in and reports/equivalence.py lists. Pins and parameters have the vendor's names.
+// `synth_ecp5` puts them in and reports/equivalence.py lists. Pins and parameters have the vendor's names. Last, a switch
+// for tests.
 
 // Block RAM: 512 words of four 9-bit bytes, and two ports with one clock.
 //
@@ -134,4 +135,21 @@ module MULT18X18D (
     wire signed [37:0] product = a * b;
     assign {P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18, P17, P16, P15,
     P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0} = product[35:0];
+endmodule
+
+// What reports/equivalence.py puts behind a LUT4, to see whether a wrong netlist is found: the LUT's output, of which the
+// simulator's argument `+flip=NUMBER` inverts the bit for inputs that are all 0.
+//
+// Latency: 0.
+module TABLE_FLIP (
+    input A, B, C, D, right,
+    output Z
+);
+    parameter NUMBER = 1;
+
+`ifndef YOSYS  // It reads the ports, and does not know this function.
+    integer number;
+    initial if (!$value$plusargs("flip=%d", number)) number = 0;
+    assign Z = right ^ (number == NUMBER && !(A || B || C || D));
+`endif
 endmodule

@@ -15,13 +15,17 @@ from sim.toolchain import find_toolchain
 class NativeBackend(Backend):
     """Runs whole networks: no Python while the clock runs. Reports progress every 65,536 cycles."""
 
+    #: Variables of make and arguments of the model, besides those of every model.
+    variables: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+
     def _build(self, verilog: dict[str, str]) -> Path:
         flags = () if self.waves is None else ("--trace",)
         return verilate(verilog, (FOLDER / "native.cpp", JOB_SOURCE), top=TOP, toolchain=find_toolchain(), flags=flags,
-                        cache=self.cache)
+                        variables=self.variables, cache=self.cache)
 
     def _execute(self, model: Path, folder: Path, report: Callable[[int, int, int], None]):
-        command = [str(model), f"+job={folder}"]
+        command = [str(model), f"+job={folder}", *self.arguments]
         if self.waves is not None:
             command.append(f"+waves={self.waves}")
         log = folder / "log.txt"

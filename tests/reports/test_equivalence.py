@@ -5,8 +5,9 @@ import subprocess
 
 import pytest
 
+from golden import bundled, packed
 from reports.area.synthesis import find_yosys
-from reports.equivalence import MODES, block_modes, simulation_verilog, synthesised
+from reports.equivalence import MODES, block_modes, first_layers, simulation_verilog, synthesised, with_flips
 from sim.build import verilate
 from sim.toolchain import find_toolchain
 
@@ -75,7 +76,8 @@ MAIN = """
 #include <random>
 #include "Vtop.h"
 
-int main() {
+int main(int argc, char** argv) {
+    Verilated::commandArgs(argc, argv);
     Vtop top;
     std::mt19937_64 random(1);
     for (int cycle = 0; cycle < 100'000; ++cycle) {
@@ -106,24 +108,19 @@ def blocks(yosys):
     return synthesised(BLOCKS, "blocks", yosys)
 
 
-def wrong(netlist, yosys, folder):
-    """Blocks whose netlist does other than their RTL."""
-    mapped = simulation_verilog(netlist, "blocks", yosys).replace("module blocks", "module netlist")
+def luts(netlist):
+    return re.findall(r"^  LUT4 #\(.*?^  \);", netlist, re.DOTALL | re.MULTILINE)
+
+
+def wrong(netlist, yosys, folder, flip=0):
+    """Blocks whose netlist does other than their RTL, with a bit of its ``flip``-th LUT inverted."""
+    switched = with_flips(netlist, len(luts(netlist)))
+    mapped = simulation_verilog(switched, "blocks", yosys).replace("module blocks", "module netlist")
     (folder / "main.cpp").write_text(MAIN)
     model = verilate({"blocks.v": BLOCKS, "netlist.v": mapped, "bench.v": BENCH}, [folder / "main.cpp"], top="bench",
                      toolchain=find_toolchain())
-    found = int(subprocess.run([model], capture_output=True, text=True, check=True).stdout)
+    found = int(subprocess.run([model, f"+flip={flip}"], capture_output=True, text=True, check=True).stdout)
     return [name for bit, name in enumerate(OUTPUTS) if found >> bit & 1]
-
-
-def flipped(netlist, lut):
-    """``netlist`` with one bit of the LUT4 ``lut``, a match of its text, inverted."""
-    value = int(re.search(r"\.INIT\(16'h(\w+)\)", lut)[1], 16)
-    return netlist.replace(lut, re.sub(r"\.INIT\(.*\)", f".INIT(16'h{value ^ 1:04x})", lut))
-
-
-def luts(netlist):
-    return re.findall(r"^  LUT4 #\(.*?^  \);", netlist, re.DOTALL | re.MULTILINE)
 
 
 def test_blocks_do_what_the_rtl_does_that_they_come_from(blocks, yosys, tmp_path):
@@ -132,11 +129,22 @@ def test_blocks_do_what_the_rtl_does_that_they_come_from(blocks, yosys, tmp_path
 
 
 def test_one_bit_of_a_lut_is_seen(blocks, yosys, tmp_path):
-    lut, = (text for text in luts(blocks) if len(re.findall(r"\.[A-D]\(data\[[0-3]\]\)", text)) == 4)
-    assert wrong(flipped(blocks, lut), yosys, tmp_path) == ["lut"]
+    number, = (number for number, text in enumerate(luts(blocks), 1)
+               if len(re.findall(r"\.[A-D]\(data\[[0-3]\]\)", text)) == 4)
+    assert wrong(blocks, yosys, tmp_path, flip=number) == ["lut"]
 
 
 def test_an_unknown_mode_is_refused(blocks, yosys):
     other = blocks.replace('.REGMODE_A("NOREG")', '.REGMODE_A("OUTREG")', 1)
     with pytest.raises(RuntimeError, match=r'no tested model of DP16KD: .*; REGMODE_A "OUTREG": add it to MODES'):
         simulation_verilog(other, "blocks", yosys)
+
+
+def test_more_flips_than_luts_are_refused(blocks):
+    with pytest.raises(ValueError, match=rf"flips must be 0 to {len(luts(blocks))}, the LUTs of the netlist, not 9999"):
+        with_flips(blocks, 9999)
+
+
+def test_more_layers_than_the_network_has_are_refused():
+    with pytest.raises(ValueError, match="layers must be 1 to 10, those of .*, not 11"):
+        first_layers(packed.load(bundled.find("fashion-n3")), 11)
