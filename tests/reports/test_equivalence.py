@@ -5,9 +5,12 @@ import subprocess
 
 import pytest
 
-from golden import bundled, packed
+from arch.config import EngineConfig
+from golden import bundled, datasets, packed
 from reports.area.synthesis import find_yosys
-from reports.equivalence import MODES, block_modes, first_layers, simulation_verilog, synthesised, with_flips
+from reports.equivalence import (
+    MODES, block_modes, equivalence, first_layers, simulation_verilog, synthesised, with_flips,
+)
 from sim.build import verilate
 from sim.toolchain import find_toolchain
 
@@ -148,3 +151,14 @@ def test_more_flips_than_luts_are_refused(blocks):
 def test_more_layers_than_the_network_has_are_refused():
     with pytest.raises(ValueError, match="layers must be 1 to 10, those of .*, not 11"):
         first_layers(packed.load(bundled.find("fashion-n3")), 11)
+
+
+@pytest.mark.nightly
+def test_the_netlist_of_an_engine_runs_a_layer_as_the_rtl_and_the_integer_model_do(yosys):
+    network = first_layers(packed.load(bundled.find("fashion-n3")), 1)
+    result = equivalence(EngineConfig.preset("tiny", lane="planes"), network,
+                         datasets.load(bundled.IMAGES, "test").images[:1], yosys=yosys, flips=8)
+    assert result.modes.keys() <= MODES
+    assert result.differences == ()
+    # Of most LUTs the layer does not use this entry of the table.
+    assert any(result.flips)
