@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 
 from amaranth import *
-from amaranth.lib import wiring
 from tqdm import tqdm
 
 from arch.config import PRESETS, STREAM_BLOCK, EngineConfig
@@ -26,15 +25,15 @@ from reports.tables import markdown
 __all__ = ["VARIANTS", "PipelinedStream", "RingStream", "cycles_at"]
 
 
-class PipelinedStream(wiring.Component):
+class PipelinedStream(RandomStream):
     """:class:`hw.threefry.RandomStream` with a register every ``every`` rounds, and behind the last.
 
     Latency: one cycle more than registers between rounds; one block per cycle.
     """
 
     def __init__(self, rounds: int, every: int):
-        self._rounds, self._every = rounds, every
-        super().__init__(RandomStream(rounds).signature)
+        super().__init__(rounds)
+        self._every = every
 
     def elaborate(self, platform):
         m = Module()
@@ -58,7 +57,7 @@ class PipelinedStream(wiring.Component):
         return m
 
 
-class RingStream(wiring.Component):
+class RingStream(RandomStream):
     """The random stream folded: a ring of ``groups`` times an injection and four rounds, a register for each.
 
     Operation: a block goes round until it has had all rounds. All blocks in the ring are on the same trip, so a request
@@ -71,9 +70,9 @@ class RingStream(wiring.Component):
     """
 
     def __init__(self, rounds: int, groups: int):
-        self._rounds, self._groups = rounds, groups
-        self.trips = (rounds // ROUNDS_PER_INJECTION + 1) // groups
-        super().__init__(RandomStream(rounds).signature)
+        super().__init__(rounds)
+        self._groups = groups
+        self.trips = _trips(rounds, groups)
 
     def _keys(self, m: Module, trip: Value, group: int) -> tuple[Value, Value]:
         """Registers of the key words that ``group`` adds on ``trip``, the trip in the next cycle."""
@@ -139,6 +138,11 @@ class RingStream(wiring.Component):
         return m
 
 
+def _trips(rounds: int, groups: int) -> int:
+    """How often a block goes round in a ring of ``groups`` injections: cycles per block."""
+    return (rounds // ROUNDS_PER_INJECTION + 1) // groups
+
+
 def _held(m: Module, advance: Value, value: Value) -> Signal:
     register = Signal(len(value), reset_less=len(value) == 32)
     with m.If(advance):
@@ -160,10 +164,11 @@ VARIANTS = {
     "a register per round": (lambda rounds: RandomStream(rounds), lambda rounds: 1),
     "a register every 2 rounds": (lambda rounds: PipelinedStream(rounds, 2), lambda rounds: 1),
     "a register every 4 rounds": (lambda rounds: PipelinedStream(rounds, 4), lambda rounds: 1),
-    "a ring of 8 rounds": (lambda rounds: RingStream(rounds, 2), lambda rounds: RingStream(rounds, 2).trips),
-    "a ring of 4 rounds": (lambda rounds: RingStream(rounds, 1), lambda rounds: RingStream(rounds, 1).trips),
+    "a ring of 8 rounds": (lambda rounds: RingStream(rounds, 2), lambda rounds: _trips(rounds, 2)),
+    "a ring of 4 rounds": (lambda rounds: RingStream(rounds, 1), lambda rounds: _trips(rounds, 1)),
 }
 """By name: the component, and cycles per block, each from the number of rounds."""
+
 
 def _cells(target: str, each: list[int], yosys: str) -> Iterator[tuple[str, ...]]:
     """Rows of the table of variants."""
@@ -220,7 +225,7 @@ def main(arguments: list[str] | None = None) -> int:
             header = ("rounds", "generator", "cycles per block", "LUT", "flip-flops")
             rows = _cells(options.target, options.rounds, find_yosys(options.yosys))
         print(markdown(header, tqdm(rows, unit="row")))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -443,7 +443,7 @@ def _rows(target: str, yosys: str) -> Iterator[tuple[str, ...]]:
             logic, memory = own.luts / lanes, fpga_memory(slots, target).luts / lanes
             flip_flops = own.flip_flops / lanes + shared.flip_flops
             values = logic, shared.luts, memory, logic + shared.luts + memory, flip_flops
-            yield f"{bits}", name, *(f"{value:.1f}" for value in values), f"{blocks / (2 * lanes):.1f}"
+            yield f"{bits}", name, *(f"{round(value, 1) + 0:.1f}" for value in values), f"{blocks / (2 * lanes):.1f}"
 
 
 def main(arguments: list[str] | None = None) -> int:
