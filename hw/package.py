@@ -149,6 +149,7 @@ targets:
     flow_options:
       tool: icarus
       iverilog_options: [-g2001]
+      vvp_options: [-N]
   sim_verilator:
     description: The same in Verilator
     filesets: [waivers, rtl, bench, vectors]

@@ -1,4 +1,4 @@
-"""A testbench in plain Verilog-2001 with the vectors of one layer: it loads a memory image, runs the program over the
+"""A testbench in plain Verilog-2001 with the vectors of a network: it loads a memory image, runs the program over the
 accelerator's buses, holds the output against the integer model's, and says PASS or FAIL."""
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import numpy as np
 
 from arch.config import EngineConfig
 from arch.depths import PAGE_BYTES
-from arch.descriptor import MAGIC
-from arch.registers import ADDRESS_BITS, OFFSETS
+from arch.descriptor import MAGIC, Error
+from arch.registers import ADDRESS_BITS, FIELDS, OFFSETS
 from compiler import compile_network
 from golden.integer import IntegerNetwork
 
-__all__ = ["BENCH", "testbench"]
+__all__ = ["BENCH", "first_layer", "testbench"]
 
 BENCH = "topcoat_tb"
 """The testbench's module."""
@@ -25,10 +25,14 @@ _UNWRITTEN = 0xA5
 _SLACK = 4
 """Cycles that a run may take, as a multiple of the prediction for a memory that never pauses."""
 
+_START_CYCLES = 1000
+"""And those before it, with the program that fails."""
+
 _BENCH = """\
 // SPDX-License-Identifier: Apache-2.0
-// Self-checking testbench of {top}: layer `{layer}` of model {model}, one image.
-// Wants memory.hex and expected.hex in the folder it runs in; prints one line that begins with PASS or FAIL.
+// Self-checking testbench of {top}: {layers} of model {model}, one image.
+// Wants memory.hex and expected.hex in the folder it runs in; prints one line that begins with PASS or FAIL. A failure
+// ends in $stop, with which Verilator ends unsuccessfully, and Icarus as `vvp -N`.
 module {bench};
   // Bytes of a beat; memory and output, in beats and bytes.
   localparam BEAT_BYTES = {beat_bytes}, BEAT_SHIFT = {beat_shift}, WORDS = {words};
@@ -36,14 +40,23 @@ module {bench};
   localparam OUTPUT_BYTES = {output_bytes}, EXPECTED_WORDS = {expected_words};
   localparam TIMEOUT_CYCLES = {timeout};
   // Registers (docs/registers.md).
-{offsets}
+{offsets}  localparam READY = {ready};
   reg clk, rst;
-  integer cycles;
+  integer cycles, started;
   initial begin
     clk = 1'b0;
     cycles = 0;
   end
   always #5 clk = ~clk;
+  // An end, whatever does not answer.
+  always @(negedge clk) begin
+    cycles <= cycles + 1;
+    if (cycles == TIMEOUT_CYCLES) begin
+      $display("FAIL: no end after %0d cycles", cycles);
+      $stop;
+      $finish;
+    end
+  end
 
   reg [8*BEAT_BYTES-1:0] memory [0:WORDS-1];
   reg [8*BEAT_BYTES-1:0] expected [0:EXPECTED_WORDS-1];
@@ -64,6 +77,19 @@ module {bench};
   integer index, wrong;
   reg [7:0] found, wanted;
 
+  // A program, from its start to its interrupt: `value` becomes its error.
+  task run(input [31:0] address);
+    begin
+      write_register(PROGRAM, address);
+      write_register(INTERRUPT_PENDING, 32'h1);
+      write_register(INTERRUPT_ENABLE, 32'h1);
+      write_register(CONTROL, 32'h1);
+      started = cycles;
+      while (!irq) @(negedge clk);
+      read_register(ERROR, value);
+    end
+  endtask
+
   initial begin
     $readmemh("memory.hex", memory);
     $readmemh("expected.hex", expected);
@@ -76,37 +102,41 @@ module {bench};
     if (value == 32'h{magic:08x}) read_register(CONFIGURATION, value);
     if (value != 32'h{hash:08x}) $display("FAIL: register ID or CONFIGURATION holds %h", value);
     else begin
-      write_register(PROGRAM, PROGRAM_ADDRESS);
-      write_register(INTERRUPT_ENABLE, 32'h1);
-      write_register(CONTROL, 32'h1);
-      while (!irq && cycles < TIMEOUT_CYCLES) begin
-        @(negedge clk);
-        cycles = cycles + 1;
-      end
-      read_register(ERROR, value);
-      if (!irq) $display("FAIL: no interrupt after %0d cycles", cycles);
-      else if (value != 32'h0) $display("FAIL: the program ended with error %0d", value);
-      else if (illegal) $display("FAIL: a transfer on the memory bus breaks its rules");
+      // A program past the memory ends with the memory's error, and a reset makes the engine forget it.
+      run(BEAT_BYTES*WORDS);
+      if (value != {bus_read}) $display("FAIL: a program past the memory ended with %0d, not {bus_read}", value);
       else begin
-        for (index = 0; index < OUTPUT_BYTES; index = index + 1) begin
-          found = memory[(OUTPUT_ADDRESS >> BEAT_SHIFT) + (index >> BEAT_SHIFT)][8*(index & (BEAT_BYTES-1)) +: 8];
-          wanted = expected[index >> BEAT_SHIFT][8*(index & (BEAT_BYTES-1)) +: 8];
-          if (found !== wanted) begin
-            if (wrong < 10) $display("byte %0d is %h, not %h", index, found, wanted);
-            wrong = wrong + 1;
+        write_register(CONTROL, 32'h2);
+        value = 32'h0;
+        while (!value[READY]) read_register(STATUS, value);
+        run(PROGRAM_ADDRESS);
+        if (value != 32'h0) $display("FAIL: the program ended with error %0d", value);
+        else if (illegal) $display("FAIL: a transfer on the memory bus breaks its rules");
+        else begin
+          for (index = 0; index < OUTPUT_BYTES; index = index + 1) begin
+            found = memory[(OUTPUT_ADDRESS >> BEAT_SHIFT) + (index >> BEAT_SHIFT)][8*(index & (BEAT_BYTES-1)) +: 8];
+            wanted = expected[index >> BEAT_SHIFT][8*(index & (BEAT_BYTES-1)) +: 8];
+            if (found !== wanted) begin
+              if (wrong < 10) $display("byte %0d is %h, not %h", index, found, wanted);
+              wrong = wrong + 1;
+            end
+          end
+          if (wrong != 0) $display("FAIL: %0d of %0d bytes are wrong", wrong, OUTPUT_BYTES);
+          else begin
+            $display("PASS: {layers}, %0d bytes, %0d cycles", OUTPUT_BYTES, cycles - started);
+            $finish;
           end
         end
-        if (wrong == 0) $display("PASS: {layer}, %0d bytes, %0d cycles", OUTPUT_BYTES, cycles);
-        else $display("FAIL: %0d of %0d bytes are wrong", wrong, OUTPUT_BYTES);
       end
     end
+    $stop;
     $finish;
   end
 endmodule
 """
 
 _AXI = """
-  // AXI4 memory: a burst of each kind at a time.
+  // AXI4 memory: up to four bursts of each kind wait; what is not in it is answered with SLVERR.
   wire m_axi_awid, m_axi_arid, m_axi_awvalid, m_axi_arvalid, m_axi_wlast, m_axi_wvalid, m_axi_bready, m_axi_rready;
   wire [31:0] m_axi_awaddr, m_axi_araddr;
   wire [7:0] m_axi_awlen, m_axi_arlen;
@@ -115,65 +145,93 @@ _AXI = """
   wire [3:0] m_axi_awcache, m_axi_arcache;
   wire [8*BEAT_BYTES-1:0] m_axi_wdata;
   wire [BEAT_BYTES-1:0] m_axi_wstrb;
-  reg m_axi_bvalid, m_axi_rvalid, m_axi_rlast;
+  reg m_axi_rvalid, m_axi_rlast;
+  reg [1:0] m_axi_rresp;
   reg [8*BEAT_BYTES-1:0] m_axi_rdata;
-  reg reading, writing;
-  reg [31:0] read_word, write_word;
-  reg [8:0] read_left;
-  wire m_axi_arready = !reading && !pause_request;
-  wire m_axi_awready = !writing && !m_axi_bvalid && !pause_request;
+  // Bursts taken: word and beats less one. Those completed; of the one under way, the beats that are done.
+  reg [39:0] reads [0:3];
+  reg [39:0] writes [0:3];
+  reg [2:0] reads_taken, reads_done, writes_taken, writes_done, writes_answered;
+  reg [7:0] read_beat, write_beat;
+  wire [2:0] reads_open = reads_taken - reads_done;
+  wire [2:0] writes_open = writes_taken - writes_answered;
+  wire [39:0] read = reads[reads_done[1:0]];
+  wire [39:0] write = writes[writes_done[1:0]];
+  wire [31:0] read_word = read[39:8] + {24'd0, read_beat};
+  wire [31:0] write_word = write[39:8] + {24'd0, write_beat};
   wire pause_write = noise[9:8] == 2'b00;
-  wire m_axi_wready = writing && !m_axi_bvalid && !pause_write;
+  wire m_axi_arready = reads_open != 3'd4 && !pause_request;
+  wire m_axi_awready = writes_open != 3'd4 && !pause_request;
+  wire m_axi_wready = writes_taken != writes_done && !pause_write;
+  wire m_axi_bvalid = writes_done != writes_answered;
+  // What is offered stays until it is taken.
+  wire [53:0] read_request = {m_axi_arid, m_axi_araddr, m_axi_arlen, m_axi_arsize, m_axi_arburst, m_axi_arcache,
+                              m_axi_arprot, m_axi_arvalid};
+  wire [53:0] write_request = {m_axi_awid, m_axi_awaddr, m_axi_awlen, m_axi_awsize, m_axi_awburst, m_axi_awcache,
+                               m_axi_awprot, m_axi_awvalid};
+  wire [9*BEAT_BYTES+1:0] write_beat_offered = {m_axi_wdata, m_axi_wstrb, m_axi_wlast, m_axi_wvalid};
+  reg [53:0] read_request_held, write_request_held;
+  reg [9*BEAT_BYTES+1:0] write_beat_held;
+  reg read_waits, write_waits, beat_waits;
   integer lane;
-  // Beats still to come of the burst that is being written.
-  reg [8:0] write_left;
   initial begin
     illegal = 1'b0;
-    m_axi_bvalid = 1'b0;
     m_axi_rvalid = 1'b0;
     m_axi_rlast = 1'b0;
-    reading = 1'b0;
-    writing = 1'b0;
+    reads_taken = 3'd0;
+    reads_done = 3'd0;
+    writes_taken = 3'd0;
+    writes_done = 3'd0;
+    writes_answered = 3'd0;
+    read_beat = 8'd0;
+    write_beat = 8'd0;
+    read_waits = 1'b0;
+    write_waits = 1'b0;
+    beat_waits = 1'b0;
   end
-  always @(posedge clk) begin
+  always @(posedge clk) if (!rst) begin
     if (m_axi_arvalid && m_axi_arready) begin
-      reading <= 1'b1;
-      read_word <= m_axi_araddr >> BEAT_SHIFT;
-      read_left <= {1'b0, m_axi_arlen} + 9'd1;
+      reads[reads_taken[1:0]] <= {m_axi_araddr >> BEAT_SHIFT, m_axi_arlen};
+      reads_taken <= reads_taken + 3'd1;
     end
-    if (m_axi_rvalid && m_axi_rready) begin
-      m_axi_rvalid <= 1'b0;
-      if (m_axi_rlast) reading <= 1'b0;
-    end
-    if (reading && read_left != 9'd0 && (!m_axi_rvalid || m_axi_rready) && !pause_read) begin
+    if (m_axi_rready) m_axi_rvalid <= 1'b0;
+    if (reads_open != 3'd0 && (!m_axi_rvalid || m_axi_rready) && !pause_read) begin
       m_axi_rvalid <= 1'b1;
       m_axi_rdata <= memory[read_word];
-      m_axi_rlast <= read_left == 9'd1;
-      read_word <= read_word + 32'd1;
-      read_left <= read_left - 9'd1;
+      m_axi_rresp <= read_word < WORDS ? 2'b00 : 2'b10;
+      m_axi_rlast <= read_beat == read[7:0];
+      read_beat <= read_beat == read[7:0] ? 8'd0 : read_beat + 8'd1;
+      if (read_beat == read[7:0]) reads_done <= reads_done + 3'd1;
     end
     if (m_axi_awvalid && m_axi_awready) begin
-      writing <= 1'b1;
-      write_word <= m_axi_awaddr >> BEAT_SHIFT;
-      write_left <= {1'b0, m_axi_awlen};
+      writes[writes_taken[1:0]] <= {m_axi_awaddr >> BEAT_SHIFT, m_axi_awlen};
+      writes_taken <= writes_taken + 3'd1;
     end
     if (m_axi_wvalid && m_axi_wready) begin
       for (lane = 0; lane < BEAT_BYTES; lane = lane + 1)
         if (m_axi_wstrb[lane]) memory[write_word][8*lane +: 8] <= m_axi_wdata[8*lane +: 8];
-      write_word <= write_word + 32'd1;
-      write_left <= write_left - 9'd1;
-      if (m_axi_wlast != (write_left == 9'd0)) illegal <= 1'b1;
-      if (m_axi_wlast) m_axi_bvalid <= 1'b1;
+      if (m_axi_wlast != (write_beat == write[7:0]) || write_word >= WORDS) illegal <= 1'b1;
+      write_beat <= m_axi_wlast ? 8'd0 : write_beat + 8'd1;
+      if (m_axi_wlast) writes_done <= writes_done + 3'd1;
     end
-    // One ID, whole beats, INCR, not bufferable, no privileges.
-    if (m_axi_awvalid && {m_axi_awid, m_axi_awsize, m_axi_awburst, m_axi_awcache, m_axi_awprot}
-        != {1'b0, BEAT_SHIFT[2:0], 2'b01, 4'b0010, 3'b000}) illegal <= 1'b1;
-    if (m_axi_arvalid && {m_axi_arid, m_axi_arsize, m_axi_arburst, m_axi_arcache, m_axi_arprot}
-        != {1'b0, BEAT_SHIFT[2:0], 2'b01, 4'b0010, 3'b000}) illegal <= 1'b1;
-    if (m_axi_bvalid && m_axi_bready) begin
-      m_axi_bvalid <= 1'b0;
-      writing <= 1'b0;
-    end
+    if (m_axi_bvalid && m_axi_bready) writes_answered <= writes_answered + 3'd1;
+    // One ID, whole beats, aligned, INCR, not bufferable, no privileges, not across 4 KiB.
+    if (m_axi_awvalid && ({m_axi_awid, m_axi_awsize, m_axi_awburst, m_axi_awcache, m_axi_awprot}
+        != {1'b0, BEAT_SHIFT[2:0], 2'b01, 4'b0010, 3'b000}
+        || (m_axi_awaddr & (BEAT_BYTES - 1)) != 32'd0
+        || {20'd0, m_axi_awaddr[11:0]} + BEAT_BYTES*({24'd0, m_axi_awlen} + 1) > 4096)) illegal <= 1'b1;
+    if (m_axi_arvalid && ({m_axi_arid, m_axi_arsize, m_axi_arburst, m_axi_arcache, m_axi_arprot}
+        != {1'b0, BEAT_SHIFT[2:0], 2'b01, 4'b0010, 3'b000}
+        || (m_axi_araddr & (BEAT_BYTES - 1)) != 32'd0
+        || {20'd0, m_axi_araddr[11:0]} + BEAT_BYTES*({24'd0, m_axi_arlen} + 1) > 4096)) illegal <= 1'b1;
+    read_waits <= m_axi_arvalid && !m_axi_arready;
+    write_waits <= m_axi_awvalid && !m_axi_awready;
+    beat_waits <= m_axi_wvalid && !m_axi_wready;
+    read_request_held <= read_request;
+    write_request_held <= write_request;
+    write_beat_held <= write_beat_offered;
+    if (read_waits && read_request != read_request_held || write_waits && write_request != write_request_held
+        || beat_waits && write_beat_offered != write_beat_held) illegal <= 1'b1;
   end
 
   // AXI4-Lite registers.
@@ -241,43 +299,57 @@ _AXI = """
     .m_axi_arid(m_axi_arid), .m_axi_araddr(m_axi_araddr), .m_axi_arlen(m_axi_arlen), .m_axi_arsize(m_axi_arsize),
     .m_axi_arburst(m_axi_arburst), .m_axi_arcache(m_axi_arcache), .m_axi_arprot(m_axi_arprot),
     .m_axi_arvalid(m_axi_arvalid), .m_axi_arready(m_axi_arready), .m_axi_rid(1'b0), .m_axi_rdata(m_axi_rdata),
-    .m_axi_rresp(2'b00), .m_axi_rlast(m_axi_rlast), .m_axi_rvalid(m_axi_rvalid), .m_axi_rready(m_axi_rready)
+    .m_axi_rresp(m_axi_rresp), .m_axi_rlast(m_axi_rlast), .m_axi_rvalid(m_axi_rvalid), .m_axi_rready(m_axi_rready)
   );
 """
 
 _WISHBONE = """
-  // Pipelined Wishbone memory: answers from the second cycle after a transfer on, up to four transfers under way.
+  // Pipelined Wishbone memory: answers from the second cycle after a transfer on, up to four transfers under way; what
+  // is not in it is answered with `err`.
   wire m_wb_cyc, m_wb_stb, m_wb_we;
   wire [31:0] m_wb_adr;
   wire [8*BEAT_BYTES-1:0] m_wb_dat_w;
   wire [BEAT_BYTES-1:0] m_wb_sel;
-  reg m_wb_ack;
+  reg m_wb_ack, m_wb_err;
   reg [8*BEAT_BYTES-1:0] m_wb_dat_r;
-  // Data of the transfers not answered yet.
-  reg [8*BEAT_BYTES-1:0] answers [0:3];
+  // Error and data of the transfers not answered yet.
+  reg [8*BEAT_BYTES:0] answers [0:3];
   reg [2:0] taken, answered;
   wire [2:0] waiting = taken - answered;
   wire m_wb_stall = waiting == 3'd4 || pause_request;
   wire [31:0] place = m_wb_adr >> BEAT_SHIFT;
+  wire [8*BEAT_BYTES:0] answer = answers[answered[1:0]];
+  // What is offered stays until it is taken.
+  wire [8*BEAT_BYTES+33:0] transfer = {m_wb_stb, m_wb_we, m_wb_adr, m_wb_dat_w};
+  reg [8*BEAT_BYTES+33:0] transfer_held;
+  reg transfer_waits;
   integer lane;
   initial begin
+    illegal = 1'b0;
+    transfer_waits = 1'b0;
     m_wb_ack = 1'b0;
+    m_wb_err = 1'b0;
     taken = 3'd0;
     answered = 3'd0;
   end
-  always @(posedge clk) begin
-    // Whole, aligned beats, inside a bus cycle.
+  always @(posedge clk) if (!rst) begin
+    transfer_waits <= m_wb_stb && m_wb_stall;
+    transfer_held <= transfer;
+    if (transfer_waits && transfer != transfer_held) illegal <= 1'b1;
+    // Whole, aligned beats, inside a bus cycle that lasts until all are answered.
+    if (waiting != 3'd0 && !m_wb_cyc || m_wb_stb && m_wb_we && place >= WORDS) illegal <= 1'b1;
     if (m_wb_stb && !(m_wb_cyc && &m_wb_sel && m_wb_adr == place << BEAT_SHIFT)) illegal <= 1'b1;
     if (m_wb_cyc && m_wb_stb && !m_wb_stall) begin
-      answers[taken[1:0]] <= memory[place];
+      answers[taken[1:0]] <= {place >= WORDS, memory[place]};
       taken <= taken + 3'd1;
       if (m_wb_we)
         for (lane = 0; lane < BEAT_BYTES; lane = lane + 1)
           if (m_wb_sel[lane]) memory[place][8*lane +: 8] <= m_wb_dat_w[8*lane +: 8];
     end
-    m_wb_ack <= waiting != 3'd0 && !pause_read;
+    m_wb_ack <= waiting != 3'd0 && !pause_read && !answer[8*BEAT_BYTES];
+    m_wb_err <= waiting != 3'd0 && !pause_read && answer[8*BEAT_BYTES];
     if (waiting != 3'd0 && !pause_read) begin
-      m_wb_dat_r <= answers[answered[1:0]];
+      m_wb_dat_r <= answer[8*BEAT_BYTES-1:0];
       answered <= answered + 3'd1;
     end
   end
@@ -289,7 +361,6 @@ _WISHBONE = """
   wire s_wb_ack, s_wb_err;
   wire [31:0] s_wb_dat_r;
   initial begin
-    illegal = 1'b0;
     s_wb_stb = 1'b0;
   end
 
@@ -324,14 +395,15 @@ _WISHBONE = """
     .s_wb_cyc(s_wb_stb), .s_wb_stb(s_wb_stb), .s_wb_we(s_wb_we), .s_wb_adr(s_wb_adr), .s_wb_dat_w(s_wb_dat_w),
     .s_wb_sel(4'b1111), .s_wb_ack(s_wb_ack), .s_wb_err(s_wb_err), .s_wb_dat_r(s_wb_dat_r),
     .m_wb_cyc(m_wb_cyc), .m_wb_stb(m_wb_stb), .m_wb_we(m_wb_we), .m_wb_adr(m_wb_adr), .m_wb_dat_w(m_wb_dat_w),
-    .m_wb_sel(m_wb_sel), .m_wb_stall(m_wb_stall), .m_wb_ack(m_wb_ack), .m_wb_err(1'b0), .m_wb_dat_r(m_wb_dat_r)
+    .m_wb_sel(m_wb_sel), .m_wb_stall(m_wb_stall), .m_wb_ack(m_wb_ack), .m_wb_err(m_wb_err), .m_wb_dat_r(m_wb_dat_r)
   );
 """
 
 _BUSES = {"axi": _AXI, "wishbone": _WISHBONE}
 
-_REGISTERS = {"ID": "ID", "CONFIGURATION": "CONFIGURATION", "CONTROL": "CONTROL", "ERROR": "ERROR",
-              "PROGRAM": "PROGRAM_ADDRESS", "INTERRUPT_ENABLE": "INTERRUPT_ENABLE"}
+_REGISTERS = {"ID": "ID", "CONFIGURATION": "CONFIGURATION", "CONTROL": "CONTROL", "STATUS": "STATUS",
+              "ERROR": "ERROR", "PROGRAM": "PROGRAM_ADDRESS", "INTERRUPT_ENABLE": "INTERRUPT_ENABLE",
+              "INTERRUPT_PENDING": "INTERRUPT_PENDING"}
 """Registers by their names in the testbench."""
 
 
@@ -341,16 +413,19 @@ def _hex(content: bytes, beat: int) -> str:
     return "".join(f"{content[at:at + beat][::-1].hex()}\n" for at in range(0, len(content), beat))
 
 
-def testbench(config: EngineConfig, bus: str, network: IntegerNetwork, image: np.ndarray) -> dict[str, str]:
-    """Testbench and vectors for the first layer of ``network`` on one stored ``image`` (int8 (height, width,
-    channels)): texts by file name.
+def first_layer(network: IntegerNetwork) -> IntegerNetwork:
+    """A network's first layer by itself."""
+    topology = dataclasses.replace(network.topology, layers=network.topology.layers[:1])
+    return dataclasses.replace(network, topology=topology, layers=network.layers[:1])
 
-    Raises CompileError if the layer does not fit the engine.
+
+def testbench(config: EngineConfig, bus: str, network: IntegerNetwork, image: np.ndarray) -> dict[str, str]:
+    """Testbench and vectors for ``network`` on one stored ``image`` (int8 (height, width, channels)): texts by file
+    name.
+
+    Raises CompileError if the network does not fit the engine.
     """
-    first = network.topology.layers[0]
-    topology = dataclasses.replace(network.topology, layers=(first,))
-    layer = dataclasses.replace(network, topology=topology, layers=network.layers[:1])
-    program = compile_network(layer, config)
+    program = compile_network(network, config)
     memory = bytearray(max(len(program.image), program.input_address + program.input_bytes,
                            program.output_address + program.output_bytes))
     memory[:len(program.image)] = program.image
@@ -358,16 +433,20 @@ def testbench(config: EngineConfig, bus: str, network: IntegerNetwork, image: np
     output = slice(program.output_address, program.output_address + program.output_bytes)
     memory[output] = bytes([_UNWRITTEN]) * program.output_bytes
     memory.extend(bytes(-len(memory) % PAGE_BYTES))
-    golden = np.ascontiguousarray(layer.run(image[None])[first.name])
-    if not np.array_equal(program.unpack_output(golden.tobytes()), golden):
-        raise ValueError(f"layer {first.name}: its tensor is not stored as it is")
-    beat = config.bus_bytes
+    first, *others = network.topology.layers
+    last = program.layers[-1]
+    golden = np.ascontiguousarray(network.run(image[None])[last.name].astype(last.output_type))
     expected = golden.tobytes()
+    if not np.array_equal(program.unpack_output(expected), golden):
+        raise ValueError(f"layer {last.name}: its tensor is not stored as it is")
+    beat = config.bus_bytes
     bench = _BENCH.format(
-        bench=BENCH, top=f"topcoat_{bus}", layer=first.name, model=network.topology.name, beat_bytes=beat,
+        bench=BENCH, top=f"topcoat_{bus}", layers=f"{1 + len(others)} layers" if others else f"layer `{first.name}`",
+        model=network.topology.name, beat_bytes=beat,
         beat_shift=beat.bit_length() - 1, words=len(memory) // beat, program=program.program_address,
         output=program.output_address, output_bytes=len(expected), expected_words=-(-len(expected) // beat),
-        timeout=_SLACK * program.predicted_cycles, magic=MAGIC, hash=config.hash, bus=_BUSES[bus],
+        timeout=_START_CYCLES + _SLACK * program.predicted_cycles, magic=MAGIC, hash=config.hash, bus=_BUSES[bus],
+        bus_read=int(Error.BUS_READ), ready=FIELDS["STATUS.ready"].lsb,
         offsets=f"  localparam ADDRESS_BITS = {ADDRESS_BITS};\n" + "".join(
             f"  localparam [ADDRESS_BITS-1:0] {name} = {ADDRESS_BITS}'h{OFFSETS[register]:03x};\n"
             for name, register in _REGISTERS.items()))

@@ -13,6 +13,8 @@ from lxml import etree
 
 from arch.config import EngineConfig
 from arch.registers import REGISTERS
+from sim.selftest import self_test_network
+from sim.testbench import testbench
 from sim.toolchain import find_toolchain
 from topcoat.cli import main
 
@@ -139,9 +141,9 @@ def test_a_layer_in_verilator(written, tmp_path):
     model = work / "Vtopcoat_tb"
 
     def run() -> str:
-        result = subprocess.run([model], cwd=work, check=True, capture_output=True, text=True).stdout
-        assert verdicts(result) == ["FAIL"]
-        return result
+        result = subprocess.run([model], cwd=work, capture_output=True, text=True)
+        assert result.returncode != 0 and verdicts(result.stdout) == ["FAIL"]
+        return result.stdout
 
     def damaged(name: str, line: int) -> str:
         lines = (work / name).read_text().splitlines()
@@ -154,6 +156,31 @@ def test_a_layer_in_verilator(written, tmp_path):
     (work / "expected.hex").write_text(before)
     # The first word of the program.
     assert "FAIL: the program ended with error" in damaged("memory.hex", 0)
+
+
+def test_a_whole_network_in_icarus(written, tmp_path):
+    """The seven layers of the self-test: residuals, pools, every code; after an error of the bus and a soft reset. And
+    what fails ends unsuccessfully, an accelerator that does nothing as well."""
+    top, folder = written
+    config = EngineConfig.preset("tiny", lane="planes" if top == "topcoat_wishbone" else "multiplier")
+    network, (image,) = self_test_network()
+    files = testbench(config, top.removeprefix("topcoat_"), network, image)
+
+    def simulate(text: str) -> tuple[int, str]:
+        for name, content in {**files, "topcoat_tb.v": text}.items():
+            (tmp_path / name).write_text(content)
+        subprocess.run(["iverilog", "-g2001", "-o", "bench", "topcoat_tb.v", *(folder / "rtl").iterdir()], cwd=tmp_path,
+                       check=True)
+        result = subprocess.run(["vvp", "-N", "bench"], cwd=tmp_path, capture_output=True, text=True)
+        return result.returncode, result.stdout
+
+    bench = files["topcoat_tb.v"]
+    status, output = simulate(bench)
+    assert status == 0 and re.search("^PASS: 7 layers, 1024 bytes", output, re.M)
+    status, output = simulate(bench.replace(f"{config.hash:08x}", f"{config.hash ^ 1:08x}"))
+    assert status == 1 and "FAIL: register ID or CONFIGURATION holds" in output
+    status, output = simulate(bench.replace(".clk(clk)", ".clk(1'b0)"))
+    assert status == 1 and verdicts(output) == ["FAIL"] and "FAIL: no end after" in output
 
 
 def test_constraints_and_lists_name_every_file(written):

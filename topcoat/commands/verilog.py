@@ -13,7 +13,7 @@ from golden.integer import images_from_uint8
 from hw import registers
 from hw.package import package
 from hw.rtl import BUSES, emit_rtl
-from sim.testbench import testbench
+from sim.testbench import first_layer, testbench
 from topcoat.output import write_texts
 
 
@@ -47,7 +47,7 @@ def run(options) -> int:
     config = EngineConfig.preset(options.preset, lane=options.lane)
     network = packed.load(bundled.find(options.model))
     image = images_from_uint8(datasets.load(bundled.IMAGES, "test").first(1).images)[0]
-    bench = testbench(config, options.bus, network, image)
+    bench = testbench(config, options.bus, first_layer(network), image)
     files = package(config, options.bus, emit_rtl(config, options.bus), bench, options.clock)
     for path in (*write_texts(options.output, files), *registers.write_documents(options.output / "docs")):
         print(path)
