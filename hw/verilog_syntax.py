@@ -176,8 +176,14 @@ def constant(text: str) -> Const:
 
 class _Parser:
     def __init__(self, text: str):
-        self._tokens = [match["token"] for match in _TOKEN.finditer(text)]
-        self._at = 0
+        self._tokens, self._at, place = [], 0, 0
+        text = text.rstrip()
+        while place < len(text):
+            match = _TOKEN.match(text, place)
+            if match is None:
+                raise ValueError(f"unexpected {text[place:place + 40].strip()!r}")
+            self._tokens.append(match["token"])
+            place = match.end()
 
     def peek(self, ahead: int = 0) -> str:
         place = self._at + ahead
@@ -225,7 +231,7 @@ class _Parser:
         if token in ("~", "!", "-", "&", "|", "^"):
             return Unary(token, self.primary())
         if token[0].isdigit():
-            return constant(token)
+            return Signed(constant(token)) if "'s" in token else constant(token)
         if not re.match(r"[A-Za-z_\\]", token):
             raise ValueError(f"unexpected {token!r} in an expression")
         return self.selected(token)

@@ -225,3 +225,17 @@ def test_names_stay_apart_and_off_keywords():
 def test_what_is_not_understood_is_an_error():
     with pytest.raises(ValueError, match="expected ';', not"):
         parse("module m (a);\n  input a = 1 2;\nendmodule\n")
+
+
+@pytest.mark.parametrize("odd", ("`define A", "'", "é"))
+def test_an_unknown_character_is_an_error(odd):
+    with pytest.raises(ValueError, match=f"unexpected '?\"?{re.escape(odd)}"):
+        parse(f"module m (a);\n  {odd} input a;\nendmodule\n")
+
+
+def test_a_literal_keeps_its_sign():
+    text = "module m (a, b);\n  input [3:0] a;\n  output b;\n  assign b = $signed(a) < {};\nendmodule\n"
+    signed, = parse(text.format("4'sh8"))
+    named, = parse(text.format("$signed(4'h8)"))
+    plain, = parse(text.format("4'h8"))
+    assert signed.assigns == named.assigns != plain.assigns
