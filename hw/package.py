@@ -1,20 +1,20 @@
 """What other people's flows want beside the Verilog: FuseSoC core, file lists and constraints for Vivado and Quartus,
-IP-XACT, lint waivers, the drivers' C headers, port document and name map."""
+IP-XACT, lint waivers, the drivers' C headers, licence, port document and name map."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib import resources
+from importlib import metadata, resources
 from xml.etree import ElementTree
 
 from arch.config import EngineConfig
 from arch.registers import ADDRESS_BITS, REGISTERS, Access
-from hw.rtl import Port, Rtl
+from hw.rtl import MEANING, Port, Rtl, group
 
 __all__ = ["VERSION", "package"]
 
-VERSION = "0.1.0"
+VERSION = metadata.version("topcoat")
 """Of the cores that are written."""
 
 NAMESPACE = "http://www.accellera.org/XMLSchema/IPXACT/1685-2014"
@@ -24,31 +24,18 @@ _WAIVERS = """\
 // What `verilator --lint-only -Wall` would say of this design, and why it is all right.
 `verilator_config
 // Sums keep their carry, and units take whole command words of which they use the fields that concern them.
-lint_off -rule UNUSEDSIGNAL -file "*" -match "Bits of signal are not used: *"
+lint_off -rule UNUSEDSIGNAL -file "*rtl/{prefix}_*.v" -match "Bits of signal are not used: *"
+lint_off -rule UNUSEDSIGNAL -file "*tb/{bench}.v" -match "Bits of signal are not used: *"
 """
 
 _AXI_WAIVERS = """\
 // AXI has them and the accelerator has no use for them: it tells no privileges apart, and uses one ID.
-lint_off -rule UNUSEDSIGNAL -file "*" -match "Signal is not used: 's_axil_a?prot'"
-lint_off -rule UNUSEDSIGNAL -file "*" -match "Signal is not used: 'm_axi_?id'"
+lint_off -rule UNUSEDSIGNAL -file "*rtl/{prefix}_*.v" -match "Signal is not used: 's_axil_a?prot'"
+lint_off -rule UNUSEDSIGNAL -file "*rtl/{prefix}_*.v" -match "Signal is not used: 'm_axi_?id'"
 """
 
 _HEADERS = ("topcoat.h", "topcoat_registers.h")
 """The driver in C, and the registers that it includes."""
-
-_MEANING = {
-    "clk": "clock, rising edge",
-    "rst": "synchronous reset, active high",
-    "irq": "interrupt, a level: a program has ended (register INTERRUPT_PENDING), if enabled (INTERRUPT_ENABLE)",
-}
-
-_BUS_MEANING = {
-    "s_axil": "registers: AXI4-Lite subordinate",
-    "m_axi": "memory: AXI4 manager, INCR bursts of whole beats under one ID, none across 4 KiB",
-    "s_wb": "registers: Wishbone B4 classic device, byte addresses; `err` where the document of registers says SLVERR",
-    "m_wb": "memory: Wishbone B4 pipelined manager, byte addresses of whole beats",
-}
-
 
 @dataclass(frozen=True)
 class _Interface:
@@ -84,17 +71,29 @@ _ACCESS = {Access.READ: ("read-only", None), Access.READ_WRITE: ("read-write", N
 """IP-XACT's access and what writing does besides."""
 
 
-def _prefix(port: str) -> str:
-    return "_".join(port.split("_")[:2])
-
-
 def _ports_document(config: EngineConfig, rtl: Rtl) -> str:
     lines = [f"# Ports of `{rtl.top}`, configuration `{config.name}` ({config.hash:08x})", "",
              "Everything is synchronous to `clk`; outputs of the buses come from registers.", "",
              "| port | direction | bits | meaning |", "|---|---|---|---|"]
     lines += [f"| {port.name} | {port.direction} | {port.width} | "
-              f"{_MEANING.get(port.name) or _BUS_MEANING[_prefix(port.name)]} |" for port in rtl.ports]
+              f"{MEANING[group(port.name)]} |" for port in rtl.ports]
     return "\n".join(lines) + "\n"
+
+
+def _readme(config: EngineConfig, bus: str, rtl: Rtl) -> str:
+    refusal = "" if bus == "axi" else (
+        "\nWhere docs/registers.md speaks of AXI4-Lite and SLVERR, this core has Wishbone and `err`.\n")
+    return f"""\
+# {rtl.top}
+
+Topcoat {VERSION}, an accelerator for supermask networks; configuration `{config.name}` ({config.hash:08x}). Apache-2.0.
+
+`{rtl.top}.f` lists the Verilog, relative to this folder; docs/ports.md says what the ports are, docs/registers.md how
+software runs a program, driver/topcoat.h does so in C.
+{refusal}
+    fusesoc --cores-root . run --target=sim topcoat::{rtl.top}
+    (cd tb && iverilog -g2001 -o bench topcoat_tb.v $(sed 's|^|../|' ../{rtl.top}.f) && vvp -N bench)
+"""
 
 
 def _core(rtl: Rtl, files: list[str], bench: list[str]) -> str:
@@ -125,9 +124,11 @@ filesets:
 {data}  vivado:
     files:
       - vivado/{rtl.top}_ooc.xdc: {{file_type: xdc}}
+      - vivado/{rtl.top}_ooc.tcl: {{file_type: tclSource}}
   quartus:
     files:
       - quartus/{rtl.top}.sdc: {{file_type: SDC}}
+      - quartus/{rtl.top}_pins.tcl: {{file_type: tclSource}}
 
 targets:
   default: &default
@@ -161,10 +162,11 @@ targets:
       verilator_options: [--timing, -Wall]
   synth:
     <<: *default
-    description: Vivado, out of context
+    description: Synthesis in Vivado, out of context
     filesets: [rtl, vivado]
     flow: vivado
     flow_options:
+      pnr: none
       part: xc7a200tfbg484-1
   synth_quartus:
     <<: *default
@@ -191,29 +193,42 @@ read_verilog [list \\
   {names}]
 read_xdc -mode out_of_context [file join $here {rtl.top}_ooc.xdc]
 synth_design -top {rtl.top} -part [lindex $argv 0] -mode out_of_context
-report_utilization -hierarchical
-report_timing_summary
+write_checkpoint -force {rtl.top}.dcp
+report_utilization -hierarchical -file {rtl.top}_utilization.txt
+report_timing_summary -file {rtl.top}_timing.txt
+""",
+        f"vivado/{rtl.top}_ooc.tcl": """\
+# For a project: its synthesis is out of context, as the core's ports are no pins.
+set_property -name {STEPS.SYNTH_DESIGN.ARGS.MORE OPTIONS} -value {-mode out_of_context} -objects [get_runs synth_1]
 """,
         f"vivado/{rtl.top}_ooc.xdc": f"create_clock -name clk -period {period:.3f} [get_ports clk]\n",
     }
 
 
+def _bits(port: Port) -> str:
+    """All of a port, as Quartus' assignments name it: a bus bit by bit, in braces, as brackets would be a command."""
+    return f"{{{port.name}[*]}}" if port.width > 1 else port.name
+
+
 def _quartus(rtl: Rtl, files: list[str], period: float) -> dict[str, str]:
     sources = "".join(f'set_global_assignment -name VERILOG_FILE [file join $::quartus(qip_path) ".." "{name}"]\n'
                       for name in files)
-    pins = "".join(f"set_instance_assignment -name VIRTUAL_PIN ON -to {port.name}\n"
+    pins = "".join(f"set_instance_assignment -name VIRTUAL_PIN ON -to {_bits(port)}\n"
                    for port in rtl.ports if port.name != "clk")
     return {
         f"quartus/{rtl.top}.qip": sources,
+        f"quartus/{rtl.top}_pins.tcl": f"# For the core by itself: every port but the clock is a virtual pin.\n{pins}",
+        f"quartus/{rtl.top}.qpf": f'PROJECT_REVISION = "{rtl.top}"\n',
         f"quartus/{rtl.top}.sdc": f"create_clock -name clk -period {period:.3f} [get_ports clk]\n",
         f"quartus/{rtl.top}.qsf": f"""\
-# {rtl.top} by itself: every port but the clock is a virtual pin. Set FAMILY and DEVICE to yours.
+# {rtl.top} by itself. Set FAMILY and DEVICE to yours.
 set_global_assignment -name FAMILY "Cyclone V"
 set_global_assignment -name DEVICE 5CSXFC6D6F31C6
 set_global_assignment -name TOP_LEVEL_ENTITY {rtl.top}
 set_global_assignment -name QIP_FILE {rtl.top}.qip
 set_global_assignment -name SDC_FILE {rtl.top}.sdc
-{pins}""",
+set_global_assignment -name SOURCE_TCL_SCRIPT_FILE {rtl.top}_pins.tcl
+""",
     }
 
 
@@ -282,7 +297,7 @@ def _ipxact(rtl: Rtl, bus: str, files: list[str]) -> str:
     _identifier(root, ("topcoat", "accelerators", rtl.top, VERSION))
     interfaces = _element(root, "busInterfaces")
     for one in _INTERFACES[bus]:
-        ports = [(one.logical(port.name), port) for port in rtl.ports if _prefix(port.name) == one.prefix]
+        ports = [(one.logical(port.name), port) for port in rtl.ports if group(port.name) == one.prefix]
         interface = _bus_interface(interfaces, one.prefix, one.bus, one.abstraction, ports)
         if one.manager:
             _element(_element(interface, "master"), "addressSpaceRef", addressSpaceRef="memory")
@@ -345,12 +360,16 @@ def package(config: EngineConfig, bus: str, rtl: Rtl, bench: dict[str, str], clo
     benches = [f"tb/{name}" for name in bench]
     period = 1000 / clock_mhz
     driver = resources.files("driver")
+    prefix, name = rtl.top.removesuffix(f"_{bus}"), next(name for name in bench if name.endswith(".v"))
+    waivers = (_WAIVERS + (_AXI_WAIVERS if bus == "axi" else "")).format(prefix=prefix, bench=name.removesuffix(".v"))
     return {
         **dict(zip(files, rtl.files.values())),
         **dict(zip(benches, bench.values())),
+        "LICENSE": metadata.distribution("topcoat").read_text("licenses/LICENSE"),
+        "README.md": _readme(config, bus, rtl),
         f"{rtl.top}.core": _core(rtl, files, benches),
         f"{rtl.top}.f": "".join(f"{name}\n" for name in files),
-        f"lint/{rtl.top}.vlt": _WAIVERS + (_AXI_WAIVERS if bus == "axi" else ""),
+        f"lint/{rtl.top}.vlt": waivers,
         **_vivado(rtl, files, period),
         **_quartus(rtl, files, period),
         f"ip-xact/{rtl.top}.xml": _ipxact(rtl, bus, files),

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from peakrdl_html import HTMLExporter
 from systemrdl import RDLCompiler
 from systemrdl.node import AddrmapNode, FieldNode, RegNode
 from systemrdl.rdltypes import UserEnum
@@ -146,18 +145,26 @@ def generated() -> dict[Path, str]:
             ROOT / "docs" / "registers.md": document(top)}
 
 
-def write_documents(folder: Path) -> list[Path]:
-    """Writes ``registers.rdl``, ``registers.md`` and a website, ``registers/index.html`` and what it shows, into
-    ``folder``. Returns the paths of the three. The same description always gives the same files."""
+def write_documents(folder: Path, *, html: bool = False) -> list[Path]:
+    """Writes ``registers.rdl`` and ``registers.md`` into ``folder``, and with ``html`` a website,
+    ``registers/index.html`` and what it shows. Returns their paths. The same description always gives the same files.
+    Raises ValueError for a website without what makes it."""
+    if html:
+        try:
+            from peakrdl_html import HTMLExporter
+        except ImportError:
+            raise ValueError("the website needs PeakRDL-html: pip install 'topcoat[html]'") from None
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     top = read()
-    paths = [folder / "registers.rdl", folder / "registers.md", folder / "registers" / "index.html"]
+    paths = [folder / "registers.rdl", folder / "registers.md"]
     paths[0].write_text(SOURCE.read_text())
     paths[1].write_text(document(top))
-    # Neither the time nor the place of the build.
-    exporter = HTMLExporter(generate_source_links=False, user_context={"build_ts": 0})
-    exporter.export(top, str(paths[2].parent), title=top.get_property("name"))
+    if html:
+        paths.append(folder / "registers" / "index.html")
+        # Neither the time nor the place of the build.
+        exporter = HTMLExporter(generate_source_links=False, user_context={"build_ts": 0})
+        exporter.export(top, str(paths[2].parent), title=top.get_property("name"))
     return paths
 
 

@@ -24,7 +24,7 @@ from hw.verilog_rewrite import rewrite
 from hw.verilog_syntax import Module, parse
 from hw.verilog_text import portable
 
-__all__ = ["BUSES", "Port", "Rtl", "emit_rtl"]
+__all__ = ["BUSES", "MEANING", "Port", "Rtl", "emit_rtl", "group"]
 
 BUSES = {"axi": Accelerator, "wishbone": WishboneAccelerator}
 """Accelerators by what they are attached to."""
@@ -105,19 +105,26 @@ def _merge(modules: list[Module], nets: dict[str, Names], identifiers: dict[str,
     return stands
 
 
-_GROUPS = {
-    "clk": "Clock; synchronous reset, active high.",
-    "s_axil_awaddr": "Registers: AXI4-Lite subordinate.",
-    "m_axi_awid": "Memory: AXI4 manager.",
-    "s_wb_cyc": "Registers: Wishbone B4 classic device.",
-    "m_wb_cyc": "Memory: Wishbone B4 pipelined manager.",
-    "irq": "Interrupt, a level.",
+MEANING = {
+    "clk": "clock, rising edge",
+    "rst": "synchronous reset, active high",
+    "irq": "interrupt, a level: a program has ended (register INTERRUPT_PENDING), if enabled (INTERRUPT_ENABLE)",
+    "s_axil": "registers: AXI4-Lite subordinate",
+    "m_axi": "memory: AXI4 manager, INCR bursts of whole beats under one ID, none across 4 KiB",
+    "s_wb": "registers: Wishbone B4 classic device, byte addresses; err where the document of registers says SLVERR",
+    "m_wb": "memory: Wishbone B4 pipelined manager, byte addresses of whole beats",
 }
-"""What the ports of a top are for, by the first one of a group."""
+"""What the ports of a top are for, by :func:`group`."""
 
 
-def emit_rtl(config: EngineConfig, bus: str) -> Rtl:
-    """The accelerator for ``bus`` (a key of ``BUSES``): module ``topcoat_axi`` or ``topcoat_wishbone``.
+def group(port: str) -> str:
+    """The interface that a port of a top belongs to: a prefix, or the port itself."""
+    return "_".join(port.split("_")[:2])
+
+
+def emit_rtl(config: EngineConfig, bus: str, prefix: str = "topcoat") -> Rtl:
+    """The accelerator for ``bus`` (a key of ``BUSES``): module ``topcoat_axi`` or ``topcoat_wishbone``. All modules'
+    names begin with ``prefix`` in the place of "topcoat".
 
     The same configuration always gives the same texts.
     """
@@ -132,8 +139,9 @@ def emit_rtl(config: EngineConfig, bus: str) -> Rtl:
     rewrite(modules, top)
 
     files = Names()
-    identifiers = {module.name: files.add(module.name, module.name.lstrip("\\").replace(f"{top}.", "topcoat."))
-                   for module in modules}
+    identifiers = {
+        module.name: files.add(module.name, re.sub(
+            "^topcoat", prefix, module.name.lstrip("\\").replace(f"{top}.", "topcoat."))) for module in modules}
     sources = {module.name: components.get(_plain(module.name.lstrip("\\"))) for module in modules}
     nets = name_nets(modules, {name: component_ports(source) for name, source in sources.items()
                                if isinstance(source, wiring.Component)})
@@ -151,8 +159,12 @@ def emit_rtl(config: EngineConfig, bus: str) -> Rtl:
         comment = ("// SPDX-License-Identifier: Apache-2.0\n"
                    f"// Topcoat, configuration {config.name} ({config.hash:08x}).\n"
                    + ("" if sources[module.name] is None else _about(sources[module.name])))
-        groups = {port: _GROUPS[nets[top][port]] for port in module.ports if nets[top][port] in _GROUPS
-                  } if module.name == top else {}
+        groups = {}
+        if module.name == top:
+            first = {}
+            for port in module.ports:
+                first.setdefault(group(nets[top][port]), port)
+            groups = {port: MEANING[interface] for interface, port in first.items()}
         texts[f"{identifiers[module.name]}.v"] = print_module(module, nets, identifiers, comment, groups)
 
     named = {module.name: module for module in modules}
@@ -160,14 +172,15 @@ def emit_rtl(config: EngineConfig, bus: str) -> Rtl:
     for name, direction, width in (("clk", "input", 1), ("rst", "input", 1), *(
             (name, direction.value, len(value)) for name, (value, direction) in component_ports(component).items())):
         ports.append(Port(nets[top][name], direction, width))
-    return Rtl(top, tuple(ports), texts, _name_map(paths, named, nets))
+    return Rtl(identifiers[top], tuple(ports), texts, _name_map(paths, named, nets, identifiers))
 
 
-def _name_map(paths: dict, modules: dict[str, Module], nets: dict[str, Names]) -> dict[str, dict]:
+def _name_map(paths: dict, modules: dict[str, Module], nets: dict[str, Names],
+              identifiers: dict[str, str]) -> dict[str, dict]:
     """Where signals of the source are found in the Verilog. What nothing reads is not there."""
     found = {}
     for path, width in sorted(paths.items()):
-        module, names = modules[path[0]], [path[0]]
+        module, names = modules[path[0]], [identifiers[path[0]]]
         for step in path[1:-1]:
             instance = next((one for one in module.instances if one.name.lstrip("\\") == step), None)
             if instance is None:

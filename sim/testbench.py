@@ -283,7 +283,7 @@ _AXI = """
     end
   endtask
 
-  topcoat_axi dut (
+  {top} dut (
     .clk(clk), .rst(rst), .irq(irq),
     .s_axil_awaddr(s_axil_awaddr), .s_axil_awprot(3'b000), .s_axil_awvalid(s_axil_awvalid),
     .s_axil_awready(s_axil_awready), .s_axil_wdata(s_axil_wdata), .s_axil_wstrb(4'b1111),
@@ -390,7 +390,7 @@ _WISHBONE = """
     end
   endtask
 
-  topcoat_wishbone dut (
+  {top} dut (
     .clk(clk), .rst(rst), .irq(irq),
     .s_wb_cyc(s_wb_stb), .s_wb_stb(s_wb_stb), .s_wb_we(s_wb_we), .s_wb_adr(s_wb_adr), .s_wb_dat_w(s_wb_dat_w),
     .s_wb_sel(4'b1111), .s_wb_ack(s_wb_ack), .s_wb_err(s_wb_err), .s_wb_dat_r(s_wb_dat_r),
@@ -419,9 +419,10 @@ def first_layer(network: IntegerNetwork) -> IntegerNetwork:
     return dataclasses.replace(network, topology=topology, layers=network.layers[:1])
 
 
-def testbench(config: EngineConfig, bus: str, network: IntegerNetwork, image: np.ndarray) -> dict[str, str]:
+def testbench(config: EngineConfig, bus: str, network: IntegerNetwork, image: np.ndarray,
+              prefix: str = "topcoat") -> dict[str, str]:
     """Testbench and vectors for ``network`` on one stored ``image`` (int8 (height, width, channels)): texts by file
-    name.
+    name. ``prefix`` is that of the modules (:func:`hw.rtl.emit_rtl`).
 
     Raises CompileError if the network does not fit the engine.
     """
@@ -440,12 +441,14 @@ def testbench(config: EngineConfig, bus: str, network: IntegerNetwork, image: np
     if not np.array_equal(program.unpack_output(expected), golden):
         raise ValueError(f"layer {last.name}: its tensor is not stored as it is")
     beat = config.bus_bytes
+    top = f"{prefix}_{bus}"
     bench = _BENCH.format(
-        bench=BENCH, top=f"topcoat_{bus}", layers=f"{1 + len(others)} layers" if others else f"layer `{first.name}`",
+        bench=BENCH, top=top, layers=f"{1 + len(others)} layers" if others else f"layer `{first.name}`",
         model=network.topology.name, beat_bytes=beat,
         beat_shift=beat.bit_length() - 1, words=len(memory) // beat, program=program.program_address,
         output=program.output_address, output_bytes=len(expected), expected_words=-(-len(expected) // beat),
-        timeout=_START_CYCLES + _SLACK * program.predicted_cycles, magic=MAGIC, hash=config.hash, bus=_BUSES[bus],
+        timeout=_START_CYCLES + _SLACK * program.predicted_cycles, magic=MAGIC, hash=config.hash,
+        bus=_BUSES[bus].replace("{top}", top),
         bus_read=int(Error.BUS_READ), ready=FIELDS["STATUS.ready"].lsb,
         offsets=f"  localparam ADDRESS_BITS = {ADDRESS_BITS};\n" + "".join(
             f"  localparam [ADDRESS_BITS-1:0] {name} = {ADDRESS_BITS}'h{OFFSETS[register]:03x};\n"

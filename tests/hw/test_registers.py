@@ -73,13 +73,13 @@ def test_overlapping_registers(tmp_path, capsys):
 
 
 def test_documents(tmp_path):
-    rdl, markdown, page = generator.write_documents(tmp_path / "first")
+    rdl, markdown, page = generator.write_documents(tmp_path / "first", html=True)
     assert rdl.read_text() == generator.SOURCE.read_text()
     assert markdown.read_text() == (generator.ROOT / "docs" / "registers.md").read_text()
     pages = {path: path.read_text() for path in (page.parent / "content").iterdir()}
     assert len(pages) == 1 + len(REGISTERS) + len(COUNTERS)
     assert any("a start would be obeyed" in text for text in pages.values())
-    generator.write_documents(tmp_path / "second")
+    generator.write_documents(tmp_path / "second", html=True)
     for path in sorted((tmp_path / "first").rglob("*")):
         other = tmp_path / "second" / path.relative_to(tmp_path / "first")
         assert path.is_dir() or path.read_bytes() == other.read_bytes(), path

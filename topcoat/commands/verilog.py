@@ -5,6 +5,7 @@ example: topcoat verilog --preset edge --bus wishbone -o out/edge
 """
 
 import argparse
+import re
 from pathlib import Path
 
 from arch.config import LANES, PRESETS, EngineConfig
@@ -27,6 +28,12 @@ def _megahertz(text: str) -> float:
     return value
 
 
+def _prefix(text: str) -> str:
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", text):
+        raise argparse.ArgumentTypeError(f"must be letters, digits and underscores, a letter first, not {text!r}")
+    return text
+
+
 def configure(parser):
     parser.add_argument("--preset", choices=PRESETS, default="edge", help="engine to write (default: %(default)s)")
     parser.add_argument("--lane", choices=LANES, default=LANES[0],
@@ -35,11 +42,16 @@ def configure(parser):
     parser.add_argument("--bus", choices=BUSES, default="axi",
                         help="what it is attached to: AXI4 for memory and AXI4-Lite for registers, or Wishbone B4, "
                              "pipelined and classic (default: %(default)s)")
+    parser.add_argument("--name", type=_prefix, default="topcoat", metavar="PREFIX",
+                        help="what the modules' and the core's names begin with: two cores in one design want two "
+                             "(default: %(default)s)")
     parser.add_argument("--clock", type=_megahertz, default=100, metavar="MHZ",
                         help="clock that the constraints ask for (default: %(default)s)")
     parser.add_argument("--model", default="fashion-n3", metavar="M.coat",
                         help="file, or a bundled model's name: the testbench runs its first layer on the first bundled "
                              "image (default: %(default)s)")
+    parser.add_argument("--html", action="store_true",
+                        help="add a website of the registers, 8 MB (needs: pip install 'topcoat[html]')")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write into")
 
 
@@ -47,8 +59,12 @@ def run(options) -> int:
     config = EngineConfig.preset(options.preset, lane=options.lane)
     network = packed.load(bundled.find(options.model))
     image = images_from_uint8(datasets.load(bundled.IMAGES, "test").first(1).images)[0]
-    bench = testbench(config, options.bus, first_layer(network), image)
-    files = package(config, options.bus, emit_rtl(config, options.bus), bench, options.clock)
-    for path in (*write_texts(options.output, files), *registers.write_documents(options.output / "docs")):
+    bench = testbench(config, options.bus, first_layer(network), image, options.name)
+    files = package(config, options.bus, emit_rtl(config, options.bus, options.name), bench, options.clock)
+    for path in (*options.output.glob("rtl/*.v"), *options.output.glob("tb/*.v")):
+        if str(path.relative_to(options.output)) not in files:
+            raise ValueError(f"{path} is of another design: name an empty folder, or remove {options.output}")
+    documents = registers.write_documents(options.output / "docs", html=options.html)
+    for path in (*write_texts(options.output, files), *documents):
         print(path)
     return 0
