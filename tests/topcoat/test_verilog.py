@@ -14,7 +14,7 @@ from lxml import etree
 from arch.config import EngineConfig
 from arch.registers import REGISTERS
 from sim.selftest import self_test_network
-from sim.testbench import testbench
+from sim.testbench import testbench as bench_of  # pytest collects names that begin with test
 from sim.toolchain import find_toolchain
 from topcoat.cli import main
 
@@ -165,7 +165,7 @@ def test_a_whole_network_in_icarus(written, tmp_path):
     top, folder = written
     config = EngineConfig.preset("tiny", lane="planes" if top == "topcoat_wishbone" else "multiplier")
     network, (image,) = self_test_network()
-    files = testbench(config, top.removeprefix("topcoat_"), network, image)
+    files = bench_of(config, top.removeprefix("topcoat_"), network, image)
 
     def simulate(text: str) -> tuple[int, str]:
         for name, content in {**files, "topcoat_tb.v": text}.items():
