@@ -42,6 +42,10 @@ class Device(ABC):
     def fetch(self, place: int, size: int) -> bytes:
         """``size`` bytes of the memory from ``place`` on; both are whole words."""
 
+    def barrier(self):
+        """Returns when the memory holds what was put into it, for the engine as well. Nothing to do where it always
+        does."""
+
     @abstractmethod
     def pause(self):
         """Lets a little time pass; the driver calls it while it waits."""
@@ -77,6 +81,7 @@ class MappedDevice(Device):
             self._registers = self._map(stack, registers, registers_offset, 1 << ADDRESS_BITS)
             self._memory = self._map(stack, memory, memory_offset, memory_bytes)
             self._mappings = stack.pop_all()
+        self._last = 0
 
     @staticmethod
     def _map(stack: ExitStack, path: Path, offset: int, size: int) -> memoryview:
@@ -100,6 +105,12 @@ class MappedDevice(Device):
         # By items: a slice would be copied as bytes.
         for index, word in enumerate(memoryview(content).cast("I"), place >> 2):
             self._memory[index] = word
+            self._last = index
+
+    def barrier(self):
+        # Where memory that is not cached is written through a buffer (arm64), a word that is read back has left it, and
+        # those before it.
+        self._memory[self._last]
 
     def fetch(self, place: int, size: int) -> bytes:
         return array("I", self._memory[place >> 2:place + size >> 2]).tobytes()

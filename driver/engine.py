@@ -101,6 +101,7 @@ class Engine:
         self.write("INTERRUPT_PENDING.done", 1)
         self.write("INTERRUPT_ENABLE.done", 1)
         self.write("PROGRAM_ADDRESS.value", program.address + program.program_place)
+        self._device.barrier()
         self.write("CONTROL.start", 1)
 
     def done(self) -> bool:

@@ -48,6 +48,38 @@ class FileBoard(MappedDevice):
         self._show()
 
 
+def test_memory_is_settled_before_the_start(case, tmp_path, monkeypatch):
+    """The last word put into it is read back between the input and CONTROL.start."""
+    size = -(-case.file.memory_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
+    with SimulatedDevice(CONFIG, memory_bytes=size, address=ADDRESS) as engine, \
+            FileBoard(tmp_path / "mem", engine) as board:
+        driver = Engine(board)
+        driver.load(case.file)
+        done = []
+
+        class Memory:
+            def __init__(self, words):
+                self._words = words
+
+            def __getitem__(self, place):
+                done.append(("get", place))
+                return self._words[place]
+
+            def __setitem__(self, place, word):
+                done.append(("set", place))
+                self._words[place] = word
+
+        write = board.write
+        monkeypatch.setattr(board, "_memory", Memory(board._memory))
+        monkeypatch.setattr(board, "write", lambda offset, value: (done.append(("register", offset)),
+                                                                   write(offset, value)))
+        driver.start(case.images)
+        last = [place for kind, place in done if kind == "set"][-1]
+        assert last == (case.file.input_place + case.file.input_bytes) // 4 - 1
+        assert done[-2:] == [("get", last), ("register", OFFSETS["CONTROL"])]
+        driver.reset()
+
+
 def test_results_and_counters_of_the_direct_backend(case, tmp_path):
     size = -(-case.file.memory_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
     with SimulatedDevice(CONFIG, memory_bytes=size, address=ADDRESS) as engine, \
