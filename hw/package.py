@@ -73,7 +73,7 @@ _ACCESS = {Access.READ: ("read-only", None), Access.READ_WRITE: ("read-write", N
 
 def _ports_document(config: EngineConfig, rtl: Rtl) -> str:
     lines = [f"# Ports of `{rtl.top}`, configuration `{config.name}` ({config.hash:08x})", "",
-             "Everything is synchronous to `clk`; outputs of the buses come from registers.", "",
+             "Everything is synchronous to `clk`; no output of a bus hangs on an input in the same cycle.", "",
              "| port | direction | bits | meaning |", "|---|---|---|---|"]
     lines += [f"| {port.name} | {port.direction} | {port.width} | "
               f"{MEANING[group(port.name)]} |" for port in rtl.ports]

@@ -334,5 +334,6 @@ def test_registers(rate):
 
 
 def test_bus_outputs_are_registered():
-    """No path from the inputs of the registers' side to its answers, whatever either side does."""
+    """No path from the inputs of either bridge to what it drives on the bus, whatever either side does."""
     check_outputs_are_registered(WishboneRegisters(12), "bus", random.Random(0))
+    check_outputs_are_registered(WishboneMaster(CONFIGS[64]), "bus", random.Random(0))
