@@ -354,6 +354,11 @@ def _ipxact(rtl: Rtl, bus: str, files: list[str]) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
 
 
+def _license() -> str:
+    """Of the project, from wherever it is installed."""
+    return next(file for file in metadata.files("topcoat") if file.name == "LICENSE").locate().read_text()
+
+
 def package(config: EngineConfig, bus: str, rtl: Rtl, bench: dict[str, str], clock_mhz: float) -> dict[str, str]:
     """Everything of a deliverable: texts by path. ``bench`` are the testbench's; constraints ask for ``clock_mhz``."""
     files = [f"rtl/{name}" for name in rtl.files]
@@ -365,7 +370,7 @@ def package(config: EngineConfig, bus: str, rtl: Rtl, bench: dict[str, str], clo
     return {
         **dict(zip(files, rtl.files.values())),
         **dict(zip(benches, bench.values())),
-        "LICENSE": metadata.distribution("topcoat").read_text("licenses/LICENSE"),
+        "LICENSE": _license(),
         "README.md": _readme(config, bus, rtl),
         f"{rtl.top}.core": _core(rtl, files, benches),
         f"{rtl.top}.f": "".join(f"{name}\n" for name in files),
