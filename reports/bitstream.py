@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from golden.checkpoint import write_atomically
 from hw.emit import SELF_TEST_MODULE
-from reports.area.synthesis import find_program, find_yosys, yosys_version
-from reports.synth.flow import nextpnr_version
+from reports.tools import find_program, find_yosys, nextpnr_version, run_tool, yosys_version
+from sim.build import cached_model, digest
 from sim.selftest import SelfTestProgram
 
-__all__ = ["BOARDS", "Board", "make_bitstream", "write_sources"]
+__all__ = ["BOARDS", "Board", "find_tools", "inputs_sha256", "make_bitstream", "sources"]
 
 SEED = 1
 """Of the placement: the same Verilog and the same tools make the same bitstream."""
@@ -82,54 +84,83 @@ BOARDS = {
 """Boards by name. Ports are named as in the board's own constraints."""
 
 
-def _run(command: list[str], folder: Path) -> str:
-    """What a tool says. Raises RuntimeError with its first error if it fails."""
-    done = subprocess.run(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if done.returncode:
-        lines = done.stdout.splitlines()
-        error = next((line for line in lines if "ERROR" in line), lines[-1] if lines else "no output")
-        raise RuntimeError(f"{Path(command[0]).name} failed: {error}")
-    return done.stdout
-
-
 def sha256(content: bytes) -> str:
     """In hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
-def write_sources(test: SelfTestProgram, board: Board, folder: Path) -> list[Path]:
-    """Writes ``self_test.v``, ``board.v`` and ``board.lpf``; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {"self_test.v": test.verilog(board.clock_hz), "board.v": board.top(), "board.lpf": board.constraints()}
-    for name, text in texts.items():
-        (folder / name).write_text(text)
-    return [folder / name for name in texts]
+def sources(test: SelfTestProgram, board: Board) -> dict[str, str]:
+    """Texts of ``self_test.v``, ``board.v`` and ``board.lpf``."""
+    return {"self_test.v": test.verilog(board.clock_hz), "board.v": board.top(), "board.lpf": board.constraints()}
 
 
-def make_bitstream(board: Board, folder: Path, *, progress: Callable[[str], None] = lambda step: None) -> dict:
-    """Makes ``topcoat.bit`` from what :func:`write_sources` has written, and says what it is: size in bytes, SHA-256,
-    nextpnr's utilisation and clock, versions of the tools. Raises RuntimeError for a tool that is missing or fails, and
-    for a clock slower than the board's."""
-    yosys, nextpnr, ecppack = find_yosys(extra="synth"), *(
-        find_program(name, extra="synth") for name in ("nextpnr-ecp5", "ecppack"))
+_SYNTHESIS = "read_verilog self_test.v board.v; synth_ecp5 -top topcoat_board -json netlist.json"
+_PACKING = ("--compress", "--input", "board.config", "--bit", "topcoat.bit")
+
+
+def _routing(board: Board) -> tuple[str, ...]:
+    return (*board.options, "--json", "netlist.json", "--lpf", "board.lpf", "--textcfg", "board.config",
+            "--report", "report.json", "--seed", str(SEED), "--placer-heap-beta", DENSITY)
+
+
+def inputs_sha256(texts: Mapping[str, str], board: Board) -> str:
+    """Digest of all but the tools that a bitstream follows from: :func:`sources` and the tools' commands."""
+    return digest((*(part for item in texts.items() for part in item), _SYNTHESIS, *_routing(board), *_PACKING))
+
+
+def find_tools() -> tuple[str, str, str]:
+    """Yosys, nextpnr and ecppack. Raises RuntimeError for one that is missing."""
+    return find_yosys(extra="synth"), *(find_program(name, extra="synth") for name in ("nextpnr-ecp5", "ecppack"))
+
+
+def make_bitstream(texts: Mapping[str, str], board: Board, folder: Path, *, cache: Path | None = None,
+                   progress: Callable[[str], None] = lambda step: None) -> dict:
+    """Makes ``topcoat.bit`` in ``folder`` from :func:`sources`, and says what it is: size in bytes, SHA-256,
+    nextpnr's utilisation and clock, versions of the tools. Synthesis and routing are kept in the build cache. Raises
+    RuntimeError for a tool that is missing or fails, and for a clock slower than the board's."""
+    yosys, nextpnr, ecppack = find_tools()
+    versions = {"yosys": yosys_version(yosys), "nextpnr": nextpnr_version(nextpnr)}
+    verilog = [part for name, text in texts.items() if name.endswith(".v") for part in (name, text)]
+
+    def synthesise(work: Path) -> Path:
+        for name, text in texts.items():
+            (work / name).write_text(text)
+        run_tool([yosys, "-q", "-L", "log", "-p", _SYNTHESIS], work, ["netlist.json"])
+        return work / "netlist.json"
+
     progress("synthesis")
-    _run([yosys, "-q", "-l", "yosys.log", "-p", "read_verilog self_test.v board.v; "
-          "synth_ecp5 -top topcoat_board -json netlist.json"], folder)
+    netlist = cached_model(("board", versions["yosys"], _SYNTHESIS, *verilog), "netlist.json", synthesise, cache,
+                           duration="minutes")
+
+    def route(work: Path) -> Path:
+        shutil.copyfile(netlist, work / "netlist.json")
+        (work / "board.lpf").write_text(texts["board.lpf"])
+        run_tool([nextpnr, *_routing(board)], work, ["board.config", "report.json"])
+        routed = work / "routed.json"
+        routed.write_text(json.dumps({"config": (work / "board.config").read_text(),
+                                      "report": json.loads((work / "report.json").read_text())}))
+        return routed
+
     progress("placement and routing")
-    _run([nextpnr, *board.options, "--json", "netlist.json", "--lpf", "board.lpf", "--textcfg", "board.config",
-          "--report", "report.json", "--log", "nextpnr.log", "--seed", str(SEED), "--placer-heap-beta", DENSITY,
-          "--quiet"], folder)
-    progress("bitstream")
-    _run([ecppack, "--compress", "--input", "board.config", "--bit", "topcoat.bit"], folder)
-    report = json.loads((folder / "report.json").read_text())
-    (clock,) = report["fmax"].values()
+    parts = ("board", versions["nextpnr"], *_routing(board), texts["board.lpf"], netlist.parent.name)
+    routed = json.loads(cached_model(parts, "routed.json", route, cache, duration="minutes to an hour").read_text())
+    (clock,) = routed["report"]["fmax"].values()
     if clock["achieved"] < board.clock_hz / 1e6:
         raise RuntimeError(f"routed at {clock['achieved']:.1f} MHz, below the board's {board.clock_hz / 1e6:g}")
-    bitstream = folder / "topcoat.bit"
+
+    progress("bitstream")
+    with tempfile.TemporaryDirectory(prefix="topcoat-build-") as name:
+        work = Path(name)
+        (work / "board.config").write_text(routed["config"])
+        run_tool([ecppack, *_PACKING], work, ["topcoat.bit"])
+        content = (work / "topcoat.bit").read_bytes()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "topcoat.bit", lambda temporary: temporary.write_bytes(content))
     return {
-        "bytes": bitstream.stat().st_size, "sha256": sha256(bitstream.read_bytes()),
-        "verilog_sha256": sha256((folder / "self_test.v").read_bytes()),
+        "bytes": len(content), "sha256": sha256(content),
+        "verilog_sha256": sha256(texts["self_test.v"].encode()),
+        "inputs_sha256": inputs_sha256(texts, board),
         "fmax_mhz": round(clock["achieved"], 1),
-        "utilisation": {cell: count for cell, count in report["utilization"].items() if count["used"]},
-        "tool_versions": {"yosys": yosys_version(yosys), "nextpnr": nextpnr_version(nextpnr)},
+        "utilisation": {cell: count for cell, count in routed["report"]["utilization"].items() if count["used"]},
+        "tool_versions": versions,
     }

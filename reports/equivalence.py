@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
-import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -24,7 +23,10 @@ from compiler import CompileError, compile_network
 from golden import bundled, datasets, packed
 from golden.integer import IntegerNetwork, images_from_uint8
 from hw.emit import ENGINE_MODULE
-from reports.area.synthesis import find_yosys, yosys_version
+from reports.synth.flow import synthesise
+from reports.synth.harness import Design
+from reports.synth.targets import TARGETS
+from reports.tools import find_yosys, run_tool, yosys_version
 from sim.backend import RunResult, SimulationError, emitted_engine
 from sim.build import BuildError, cached_model
 from sim.check import compare
@@ -50,11 +52,9 @@ MODES = frozenset({
 """What netlists may use block RAMs and multipliers for: tests/reports/test_equivalence.py holds the model of each
 against the RTL that it is inferred from. Signedness is that of both factors."""
 
-_SYNTHESIS = ("read_verilog {source}; synth_ecp5 -top {top} -run :map_gates; rename -hide; "
-              "synth_ecp5 -top {top} -run map_gates:check; hierarchy -check; check -noinit -assert; "
-              "delete t:$scopeinfo; rename -hide; write_verilog -noattr -noexpr {result}")
-# Hidden names: abc9 of Yosys 0.70 ends without a word on some netlists that have others. `autoname`, of the part of
-# synth_ecp5 that is left out, makes the text ten times as long.
+_VERILOG = ("read_json {source}; delete t:$scopeinfo; rename -hide; check -noinit -assert; "
+            "write_verilog -noattr -noexpr {result}")
+# Names of nets make the text ten times as long.
 
 _LOGIC_CELLS = ("read_verilog {source}; read_verilog -D NO_INCLUDES +/lattice/common_sim.vh +/lattice/ccu2c_sim.vh; "
                 "read_verilog -lib {cells}; hierarchy -check -top {top}; proc; simplemap t:$mux t:$and t:$or t:$not "
@@ -66,17 +66,13 @@ _LOGIC_CELLS = ("read_verilog {source}; read_verilog -D NO_INCLUDES +/lattice/co
 
 def _yosys(yosys: str, script: str, name: str, cache: Path | None, **files: str) -> str:
     """The text that ``script`` writes as its {result}, kept in the cache. ``files`` are the texts of its other files,
-    by their place in it. Raises RuntimeError with the end of Yosys's output if it fails."""
+    by their place in it. Raises RuntimeError if Yosys fails."""
     version = yosys_version(yosys)
 
     def build(folder: Path) -> Path:
         for place, text in files.items():
-            (folder / f"{place}.v").write_text(text)
-        done = subprocess.run([yosys, "-p", script.format(result=name, **{place: f"{place}.v" for place in files})],
-                              cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        # Where abc9 dies, its process ends well.
-        if done.returncode or not (folder / name).exists():
-            raise RuntimeError("Yosys failed:\n" + "\n".join(done.stdout.splitlines()[-10:]))
+            (folder / place).write_text(text)
+        run_tool([yosys, "-p", script.format(result=name, **{place: place for place in files})], folder, [name])
         return folder / name
 
     parts = [version, script, *(part for item in files.items() for part in item)]
@@ -84,8 +80,10 @@ def _yosys(yosys: str, script: str, name: str, cache: Path | None, **files: str)
 
 
 def synthesised(verilog: str, top: str, yosys: str, cache: Path | None = None) -> str:
-    """The ECP5 netlist of module ``top``: Verilog with the family's cells, flat. Raises RuntimeError if Yosys fails."""
-    return _yosys(yosys, _SYNTHESIS.replace("{top}", top), "netlist.v", cache, source=verilog)
+    """The ECP5 netlist of module ``top`` that ``topcoat synth`` counts: Verilog with the family's cells, flat. Raises
+    RuntimeError if Yosys fails."""
+    source = synthesise(Design(verilog, top=top), TARGETS["ecp5"], yosys, cache=cache).read_text()
+    return _yosys(yosys, _VERILOG, "netlist.v", cache, source=source)
 
 
 def logic_cells(netlist: str, top: str, yosys: str, cache: Path | None = None) -> str:

@@ -17,9 +17,10 @@ from reports.area.blocks import standalone_verilog
 from reports.area.cost import cost_of_cells
 from reports.area.library import Library
 from reports.area.memories import fpga_memory, memories
-from reports.area.synthesis import FPGAS, commands, find_yosys, run_yosys
+from reports.area.synthesis import FPGAS, commands, run_yosys
 from reports.engines import coat_engine, stored_engine
 from reports.tables import markdown
+from reports.tools import find_yosys
 
 __all__ = ["LaneCost", "lane_costs"]
 

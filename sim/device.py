@@ -8,8 +8,7 @@ from pathlib import Path
 from arch.config import EngineConfig
 from driver.device import Device, DeviceError
 from hw.emit import ACCELERATOR_MODULE, accelerator_verilog
-from sim.backend import emitted
-from sim.build import verilate
+from sim.build import emitted, verilate
 from sim.harness import FOLDER
 from sim.toolchain import find_toolchain
 

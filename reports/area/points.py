@@ -17,8 +17,8 @@ from pathlib import Path
 from golden.checkpoint import write_atomically
 from reports.area.blocks import Sample, samples
 from reports.area.library import Library
-from reports.area.synthesis import (CELLS, FPGAS, Point, find_yosys, sample_sources, sample_verilog, synthesise,
-                                    yosys_version)
+from reports.area.synthesis import CELLS, FPGAS, Point, sample_sources, sample_verilog, synthesise
+from reports.tools import find_yosys, yosys_version
 
 __all__ = ["FOLDER", "StalePoint", "TargetPoints", "load", "read", "renew", "targets"]
 

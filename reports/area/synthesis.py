@@ -9,9 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,9 +18,10 @@ from reports.area.blocks import BLOCKS, TOP, Sample, block_verilog
 from reports.area.library import Library
 from reports.area.outline import OUTLINE
 from reports.area.sources import source_digest
+from reports.tools import run_tool
 
-__all__ = ["CELLS", "FPGAS", "MemoryShape", "Point", "commands", "find_program", "find_yosys",
-           "mapped_netlist", "run_yosys", "sample_sources", "sample_verilog", "synthesise", "yosys_version"]
+__all__ = ["CELLS", "FPGAS", "MemoryShape", "Point", "commands", "mapped_netlist",
+           "run_yosys", "sample_sources", "sample_verilog", "synthesise"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,38 +77,13 @@ FPGAS = {
             "tee -q -o stat.json stat -json"),
 }
 """Yosys commands by FPGA family (Lattice ECP5, Xilinx 7-series): multiplier blocks off, memories left as they are.
-Names are hidden because abc9 of Yosys 0.70 ends without a word on some netlists that have them."""
+Names are hidden because abc9 of Yosys 0.70 ends without a word on some netlists that have them. They are not those of
+reports/synth/targets.py: cells here are those of a block for any engine, its memories and products counted apart."""
 
 CELLS = ("synth -flatten -top {top} -run :fine; {memories}; opt -fast -full; opt -undriven -fine; techmap; opt -fast; "
          "dfflibmap {liberty} {dont_use}; opt; abc {liberty} {dont_use}; opt_clean; "
          "tee -q -o stat.json stat -json {liberty}")
 """The same for standard cells: mapped for delay without a clock constraint, as ABC does by default; no buffers."""
-
-
-def find_program(name: str, command: str | None = None, *, option: str = "", extra: str) -> str:
-    """Path of ``command``, else of YoWASP's ``name`` beside this Python or on PATH, else of a native one. Raises
-    RuntimeError if there is none, with the extra that installs it and the option, if any, that names one."""
-    if command is not None:
-        candidates = [command]
-    else:
-        candidates = [str(Path(sys.executable).parent / f"yowasp-{name}"), f"yowasp-{name}", name]
-    for candidate in candidates:
-        if found := shutil.which(candidate):
-            return found
-    tool = "Yosys" if name == "yosys" else name
-    raise RuntimeError(f"no {tool} found (tried {', '.join(candidates)}): install it with "
-                       f"`pip install -c constraints.txt -e '.[{extra}]'`{option and f', or name one with {option}'}")
-
-
-def find_yosys(command: str | None = None, *, extra: str = "area") -> str:
-    """Path of a Yosys, as :func:`find_program`."""
-    return find_program("yosys", command, option="--yosys", extra=extra)
-
-
-def yosys_version(yosys: str) -> str:
-    """Name, version and commit."""
-    text = subprocess.run([yosys, "--version"], capture_output=True, text=True, check=True).stdout
-    return f"{text.split(', ')[0].strip().rstrip(')')})"
 
 
 def sample_sources(sample: Sample) -> str:
@@ -151,7 +124,7 @@ def synthesise(sample: Sample, target: str, *, yosys: str, library: Library | No
         module, memories = run_yosys(block_verilog(sample), commands(
             target, library, registers=BLOCKS[sample.block].registers), yosys, library)
     except RuntimeError as error:
-        raise RuntimeError(f"Yosys failed on {sample} for {target}: {error}") from None
+        raise RuntimeError(f"{sample} for {target}: {error}") from None
     cells = {cell: count for cell, count in module["num_cells_by_type"].items()
              if not cell.lstrip("\\").startswith(OUTLINE) and cell not in ("$mem_v2", "$scopeinfo")}
     if unmapped := [cell for cell in cells if cell.startswith("$")]:
@@ -175,7 +148,7 @@ def mapped_netlist(sample: Sample, *, yosys: str, library: Library) -> dict:
     try:
         text, = _run(block_verilog(sample), f"{script}; write_json netlist.json", ["netlist.json"], yosys, library)
     except RuntimeError as error:
-        raise RuntimeError(f"Yosys failed on {sample} for {library.name}: {error}") from None
+        raise RuntimeError(f"{sample} for {library.name}: {error}") from None
     return json.loads(text)["modules"][TOP]
 
 
@@ -187,10 +160,6 @@ def _run(text: str, script: str, results: Sequence[str], yosys: str, library: Li
         (folder / "memories.txt").touch()
         for name, content in library.texts().items() if library else ():
             (folder / name).write_bytes(content)
-        done = subprocess.run([yosys, "-p", f"read_verilog block.v; {script}"], cwd=folder, capture_output=True,
-                              text=True)
-        if done.returncode:
-            lines = (done.stdout + done.stderr).splitlines()
-            last = ([line for line in lines if "ERROR" in line] or lines or ["no output"])[-1]
-            raise RuntimeError(last)
+        # The others are not always written.
+        run_tool([yosys, "-p", f"read_verilog block.v; {script}"], folder, results[:1])
         return [(folder / name).read_text() for name in results]

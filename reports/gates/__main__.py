@@ -13,10 +13,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from reports.area.library import SRAM_CELLS, Library
-from reports.area.synthesis import find_yosys
 from reports.costs import FOLDER
 from reports.gates.constants import set_content, write_set
 from reports.gates.measure import measure
+from reports.tools import find_yosys
 from sim.build import BuildError
 from sim.toolchain import ToolchainError
 

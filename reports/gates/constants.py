@@ -12,10 +12,11 @@ from pathlib import Path
 
 from reports.area.blocks import Sample
 from reports.area.library import DONT_USE, Library
-from reports.area.synthesis import sample_sources, sample_verilog, yosys_version
+from reports.area.synthesis import sample_sources, sample_verilog
 from reports.costs import FOLDER, cost_set
 from reports.gates.liberty import CellLibrary
 from reports.gates.measure import PRESET, RUNS, Block
+from reports.tools import yosys_version
 
 __all__ = ["command", "measured_sets", "set_content", "stale_blocks", "write_set"]
 

@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
-from hw.emit import ACCELERATOR_MODULE, COLUMN_MODULE, LANE_MODULE
-from reports.area.blocks import TOP as BLOCK_MODULE
 from reports.synth.harness import INSTANCE
 from reports.synth.targets import Target, cell_kinds
 
-__all__ = ["ADDED", "COLUMN", "HARNESS", "Resources", "block_of", "kept_modules", "resources"]
+__all__ = ["ADDED", "BLOCKS", "COLUMN", "HARNESS", "Resources", "block_of", "column_module", "instances",
+           "kept_modules", "resources"]
 
 COLUMN = "columns"
 HARNESS = "harness"
@@ -37,24 +36,51 @@ _BLOCKS = {
         "parameter_reader", "load_reader")},
     "bridge": "memory interface",
     "control": "registers",
+    "registers": "registers",
     "": "queues and counters",
 }
 """Instances in the accelerator, and the block each is: what is inside another one's is not that one's."""
 
-_MODULES = {"engine.array.column_*": COLUMN_MODULE, "engine.decoder.lane_*": LANE_MODULE}
+BLOCKS = tuple(dict.fromkeys(_BLOCKS.values()))
+"""Names of blocks."""
 
 
 def _pattern(path: str) -> str:
     return re.escape(path).replace(r"\*", r"\d+")
 
 
-def kept_modules(verilog: str) -> list[str]:
+_COLUMN = re.compile(r"(\w+\.)*array\.column_\d+")
+# In whatever stands around an accelerator.
+_KEPT = re.compile(rf"\w+|(\w+\.)?({'|'.join(_pattern(path) for path in _BLOCKS if path)})")
+_MODULE = re.compile(r"^module \\?([^\s(]+)(.*?)^endmodule", re.DOTALL | re.MULTILINE)
+_INSTANCE = re.compile(r"^  \\?(\S+) +(?:#\(.*?\) *)?\\?(\S+) +\($", re.MULTILINE)
+
+
+def instances(verilog: str, top: str) -> dict[str, str]:
+    """Modules by the paths of their instances in ``top``, without the u_ that emitted instances begin with."""
+    bodies = dict(_MODULE.findall(verilog))
+    found = {}
+
+    def descend(module: str, path: str):
+        for inner, name in _INSTANCE.findall(bodies[module]):
+            if inner in bodies:
+                found[f"{path}{name.removeprefix('u_')}"] = inner
+                descend(inner, f"{path}{name.removeprefix('u_')}.")
+
+    descend(top, "")
+    return found
+
+
+def kept_modules(verilog: str, top: str) -> list[str]:
     """Modules that are synthesised each by itself, so that no LUT belongs to two blocks; those of columns are not among
     them."""
-    names = {_MODULES.get(path, ".".join(filter(None, (ACCELERATOR_MODULE, path)))) for path in _BLOCKS}
-    # A number follows where Amaranth has used a name already.
-    kept = re.compile("|".join(rf"{_pattern(name)}(\$\d+)?" for name in {BLOCK_MODULE} | names - {COLUMN_MODULE}))
-    return [name for name in re.findall(r"^module \\?([^\s(]+)", verilog, re.MULTILINE) if kept.fullmatch(name)]
+    return sorted({module for path, module in instances(verilog, top).items()
+                   if _KEPT.fullmatch(path) and not _COLUMN.fullmatch(path)})
+
+
+def column_module(verilog: str, top: str) -> str | None:
+    """The module of every column, if there are columns."""
+    return next((module for path, module in instances(verilog, top).items() if _COLUMN.fullmatch(path)), None)
 
 
 _PATHS = tuple((re.compile(_pattern(".".join(filter(None, (INSTANCE, path)))) + r"(\.|$)"), name)
@@ -64,10 +90,10 @@ _PATHS = tuple((re.compile(_pattern(".".join(filter(None, (INSTANCE, path)))) + 
 def block_of(cell: str) -> str:
     """Block of a cell of the flat netlist.
 
-    >>> block_of("dut.engine.decoder.lane_3.window_LUT4_A"), block_of("serial_in_IB")
+    >>> block_of("dut.u_engine.u_decoder.u_lane_3.window_LUT4_A"), block_of("serial_in_IB")
     ('decoder', 'harness')
     """
-    path = cell.replace("$flatten", "").replace("\\", "")
+    path = re.sub(r"(?<=\.)u_", "", cell.replace("$flatten", "").replace("\\", ""))
     rest = ADDED if path.startswith(_ADDED) else HARNESS
     return next((name for pattern, name in _PATHS if pattern.match(path)), rest)
 

@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hw.emit import COLUMN_MODULE
-from reports.area.synthesis import find_program, find_yosys, yosys_version
-from reports.synth.blocks import COLUMN, Resources, block_of, kept_modules, resources
-from reports.synth.harness import HARNESS_MODULE, PINS, Design
+from reports.synth.blocks import COLUMN, Resources, block_of, column_module, kept_modules, resources
+from reports.synth.harness import PINS, Design
 from reports.synth.targets import TARGETS, Target
-from sim.build import cached_model, digest
+from reports.tools import find_program, find_yosys, nextpnr_version, run_tool, yosys_version
+from sim.build import cached_model
 
-__all__ = ["Board", "Placed", "Report", "Routed", "nextpnr_version", "script", "synth"]
+__all__ = ["Board", "Placed", "Report", "Routed", "script", "synth", "synthesise"]
 
 _STAGE = "topcoat stage:"
 
@@ -132,59 +128,26 @@ def _stages(target: Target, top: str, options: str) -> list[str]:
     return lines
 
 
-def script(design: Design, target: Target) -> str:
+def script(design: Design, target: Target, *, dsp: bool = False) -> str:
     """Yosys's commands from ``design.v`` to ``netlist.json``: flat, cells named by the hierarchy.
 
-    Columns are synthesised apart, once, without multiplier blocks; the other blocks as modules that stay, too.
+    Columns are synthesised apart, once, without multiplier blocks unless ``dsp``; the other blocks as modules that
+    stay, too.
     """
-    kept = kept_modules(design.verilog)
-    lines = ["read_verilog design.v", f"hierarchy -top {HARNESS_MODULE}"]
-    columns = f"module {COLUMN_MODULE}(" in design.verilog.replace(" (", "(")
-    if columns:
-        lines += ["design -save whole", *_stages(target, COLUMN_MODULE, target.inner), "design -stash column",
-                  "design -load whole", f"blackbox {COLUMN_MODULE}"]
+    kept = kept_modules(design.verilog, design.top)
+    column = column_module(design.verilog, design.top)
+    lines = ["read_verilog design.v", f"hierarchy -top {design.top}"]
+    if column:
+        options = f"{target.use_dsp if dsp else target.no_dsp} {target.inner}".strip()
+        lines += ["design -save whole", *_stages(target, column, options), "design -stash column", "design -load whole",
+                  f"blackbox {column}"]
     if kept:
         lines.append(f"setattr -mod -set keep_hierarchy 1 {' '.join(kept)}")
-    lines += _stages(target, HARNESS_MODULE, target.outer)
-    if columns:
-        lines.append(f"design -copy-from column -as {COLUMN_MODULE} {COLUMN_MODULE}")
+    lines += _stages(target, design.top, target.use_dsp)
+    if column:
+        lines.append(f"design -copy-from column -as {column} {column}")
     return "\n".join((*lines, f"log {_STAGE} netlist", "setattr -mod -unset keep_hierarchy *", "flatten", "clean",
                       *filter(None, (target.finish,)), "setattr -unset src *", "write_json netlist.json", ""))
-
-
-def _follow(path: Path, process: subprocess.Popen) -> Iterator[str]:
-    """Lines of a file that a process is writing, until it ends."""
-    with open(path, errors="replace") as file:
-        rest = ""
-        while True:
-            running = process.poll() is None
-            while text := file.readline():
-                rest += text
-                if rest.endswith("\n"):
-                    yield rest
-                    rest = ""
-            if not running:
-                return
-            time.sleep(.1)
-
-
-def _run(command: list[str], folder: Path, line: Callable[[str], None], *, output: str = "log"):
-    """Run a tool, with every line of the file ``log`` handed to ``line``; what it prints goes into file ``output``. It
-    ends with this call, however that ends. Raises RuntimeError if it fails."""
-    last = deque(maxlen=20)
-    (folder / "log").touch()
-    with open(folder / output, "w") as printed:
-        process = subprocess.Popen(command, cwd=folder, stdout=printed, stderr=subprocess.STDOUT)
-    try:
-        for text in _follow(folder / "log", process):
-            last.append(text.rstrip())
-            line(text)
-    finally:
-        process.kill()
-        process.wait()
-    if process.returncode:
-        errors = [text for text in last if "ERROR" in text] or [text for text in last if text] or ["no output"]
-        raise RuntimeError(f"{Path(command[0]).name} failed: {errors[-1]}")
 
 
 def _top(netlist: dict) -> dict:
@@ -214,10 +177,11 @@ def _adapt_to_nexus(netlist: dict):
                 parameters={"HF_CLK_DIV": "3", "HF_OSC_EN": "ENABLED", "LF_OUTPUT_EN": "DISABLED"})
 
 
-def _synthesise(design: Design, target: Target, yosys: str, version: str, progress: Progress,
-                cache: Path | None) -> tuple[Path, str]:
-    """The netlist and its identity."""
-    commands = script(design, target)
+def synthesise(design: Design, target: Target, yosys: str, *, dsp: bool = False,
+               progress: Progress = lambda stage: None, cache: Path | None = None) -> Path:
+    """The netlist of a design as Yosys's JSON, in a folder of the cache named by all that decides it. Raises
+    RuntimeError if Yosys fails."""
+    commands = script(design, target, dsp=dsp)
 
     def build(folder: Path) -> Path:
         (folder / "design.v").write_text(design.verilog)
@@ -228,22 +192,16 @@ def _synthesise(design: Design, target: Target, yosys: str, version: str, progre
                 progress(f"Yosys: {text.removeprefix(_STAGE).strip()}")
 
         # YoWASP's Yosys 0.70 prints nothing more once it has run ABC, no error either; its log goes on.
-        _run([yosys, "-q", "-L", "log", "-s", "flow.ys"], folder, line, output="printed")
+        run_tool([yosys, "-q", "-L", "log", "-s", "flow.ys"], folder, ["netlist.json"], line=line)
         path = folder / "netlist.json"
         if target.name == "nexus":
-            netlist = json.loads(path.read_text())
-            _adapt_to_nexus(netlist)
-            path.write_text(json.dumps(netlist))
+            values = json.loads(path.read_text())
+            _adapt_to_nexus(values)
+            path.write_text(json.dumps(values))
         return path
 
-    parts = ("synth", version, target.name, commands, design.verilog)
-    return cached_model(parts, "netlist.json", build, cache, duration="minutes, more for larger engines"), digest(parts)
-
-
-def nextpnr_version(nextpnr: str) -> str:
-    """Version of a nextpnr."""
-    done = subprocess.run([nextpnr, "--version"], capture_output=True, text=True, check=True)
-    return re.search(r"Version ([^\s)]+)", done.stdout + done.stderr)[1]
+    parts = ("synth", yosys_version(yosys), target.name, commands, design.verilog)
+    return cached_model(parts, "netlist.json", build, cache, duration="minutes, more for larger engines")
 
 
 class _Watch:
@@ -272,9 +230,8 @@ class _Watch:
             raise RuntimeError(f"the design does not fit {self._board}: it needs {', '.join(short)}")
 
 
-def _route(netlist: tuple[Path, str], target: Target, board: Board, nextpnr: str, version: str, progress: Progress,
+def _route(netlist: Path, target: Target, board: Board, nextpnr: str, version: str, progress: Progress,
            cache: Path | None) -> Routed:
-    path, identity = netlist
     options = [option.format(**asdict(board)) for option in target.options]
     options += [option.format(file="pins") for option in target.pin_option]
     options += ["--freq", f"{board.frequency:g}"] if board.frequency else []
@@ -285,16 +242,16 @@ def _route(netlist: tuple[Path, str], target: Target, board: Board, nextpnr: str
     def build(folder: Path) -> Path:
         (folder / "pins").write_text(pins)
         # YoWASP's tools see this folder, but not all others.
-        shutil.copyfile(path, folder / "netlist.json")
+        shutil.copyfile(netlist, folder / "netlist.json")
         watch = _Watch(board, progress)
         try:
-            _run([nextpnr, *options, "--json", "netlist.json", "--report", "report.json", "--write", "placed.json"],
-                 folder, watch.line)
+            run_tool([nextpnr, *options, "--json", "netlist.json", "--report", "report.json", "--write", "placed.json"],
+                     folder, ["report.json", "placed.json"], line=watch.line)
         except RuntimeError:
             watch.require_fit(watch.used)
             raise
         report = json.loads((folder / "report.json").read_text())
-        cells = [[cell["type"], int(place[1]), int(place[2]), block_of(name)]
+        cells = [[cell["type"], int(place[1]), int(place[2]), name]
                  for name, cell in _top(json.loads((folder / "placed.json").read_text()))["cells"].items()
                  if (place := _BEL.match(cell["attributes"].get("NEXTPNR_BEL", "")))]
         used = {name: counts for name, counts in watch.used.items() if counts[0]}
@@ -303,17 +260,18 @@ def _route(netlist: tuple[Path, str], target: Target, board: Board, nextpnr: str
             "fmax_mhz": min(clock["achieved"] for clock in report["fmax"].values()), "used": used, "cells": cells}))
         return result
 
-    # The blocks' names are in the file.
-    names = Path(block_of.__code__.co_filename).read_text()
-    parts = ("route", version, target.nextpnr, *options, pins, identity, names)
+    parts = ("route", version, target.nextpnr, *options, pins, netlist.parent.name)
     routed = json.loads(cached_model(parts, "routed.json", build, cache, duration="minutes to an hour").read_text())
-    return Routed(board=board, fmax_mhz=routed["fmax_mhz"], cells=tuple(Placed(*cell) for cell in routed["cells"]),
+    return Routed(board=board, fmax_mhz=routed["fmax_mhz"], cells=tuple(
+        Placed(kind, column, row, block_of(name)) for kind, column, row, name in routed["cells"]),
                   used={name: tuple(counts) for name, counts in routed["used"].items()})
 
 
-def synth(design: Design, target: str, *, route: bool = False, board: Board = Board(), yosys: str | None = None,
-          nextpnr: str | None = None, progress: Progress = lambda stage: None, cache: Path | None = None) -> Report:
-    """Synthesise a design for ``target``, and with ``route`` place and route it.
+def synth(design: Design, target: str, *, dsp: bool = False, route: bool = False, board: Board = Board(),
+          yosys: str | None = None, nextpnr: str | None = None, progress: Progress = lambda stage: None,
+          cache: Path | None = None) -> Report:
+    """Synthesise a design for ``target``, and with ``route`` place and route it. With ``dsp`` columns may have
+    multiplier blocks.
 
     Raises ValueError for a target that cannot be routed or a board that is not the target's, RuntimeError if a tool is
     missing or fails, or the design does not fit.
@@ -325,13 +283,13 @@ def synth(design: Design, target: str, *, route: bool = False, board: Board = Bo
     if route:
         nextpnr = find_program(f"nextpnr-{family.nextpnr}", nextpnr, option="--nextpnr", extra="synth")
     versions = {"yosys": yosys_version(yosys)}
-    netlist = _synthesise(design, family, yosys, versions["yosys"], progress, cache)
-    cells = _top(json.loads(netlist[0].read_text()))["cells"]
+    path = synthesise(design, family, yosys, dsp=dsp, progress=progress, cache=cache)
+    cells = _top(json.loads(path.read_text()))["cells"]
     found = resources(((name, cell["type"]) for name, cell in cells.items()), family)
-    if (columns := found.get(COLUMN)) and columns.dsp:
+    if not dsp and (columns := found.get(COLUMN)) and columns.dsp:
         raise RuntimeError(f"{columns.dsp} multiplier blocks are in the columns of {target}: lanes must have none")
     routed = None
     if route:
         versions["nextpnr"] = nextpnr_version(nextpnr)
-        routed = _route(netlist, family, board, nextpnr, versions["nextpnr"], progress, cache)
+        routed = _route(path, family, board, nextpnr, versions["nextpnr"], progress, cache)
     return Report(target=target, design=design, blocks=found, tool_versions=versions, routed=routed)

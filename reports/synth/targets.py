@@ -14,11 +14,12 @@ class Target:
     """An FPGA family, with the device that it is routed on."""
 
     name: str
-    #: Yosys's command, with its options.
+    #: Yosys's command, with its options: the same whatever is made of the netlist.
     synthesis: str
-    #: Options for all but the columns: multiplier blocks.
-    outer: str = ""
-    #: Options for columns: no multiplier blocks, and no pads.
+    #: Options for multiplier blocks, and for none.
+    use_dsp: str = ""
+    no_dsp: str = ""
+    #: Options for columns: no pads.
     inner: str = ""
     #: Labels of the command, in order, from which it can run.
     stages: tuple[str, ...]
@@ -60,13 +61,14 @@ _LATTICE_STAGES = ("begin", "coarse", "map_ram", "map_ffram", "map_gates", "map_
 
 TARGETS = {target.name: target for target in (
     Target(
-        name="ecp5", synthesis="synth_ecp5 -abc9 -nowidelut", inner="-nodsp", stages=_LATTICE_STAGES, gates="map_gates",
-        lut={**LUT_CELLS["ecp5"], "TRELLIS_DPR16X4": 4}, ff=FLIP_FLOPS, bram={"DP16KD": 1, "PDPW16KD": 1},
-        dsp=("MULT18X18D",), nextpnr="ecp5", device="85k", package="CABGA756", speed="6", frequency=120,
+        name="ecp5", synthesis="synth_ecp5 -abc9 -nowidelut", no_dsp="-nodsp", stages=_LATTICE_STAGES,
+        gates="map_gates", lut={**LUT_CELLS["ecp5"], "TRELLIS_DPR16X4": 4}, ff=FLIP_FLOPS,
+        bram={"DP16KD": 1, "PDPW16KD": 1}, dsp=("MULT18X18D",),
+        nextpnr="ecp5", device="85k", package="CABGA756", speed="6", frequency=120,
         options=("--{device}", "--package", "{package}", "--speed", "{speed}", "--lpf-allow-unconstrained"),
         grids={"25k": (73, 51), "45k": (91, 72), "85k": (127, 96)}),
     Target(
-        name="ice40", synthesis="synth_ice40 -device u", outer="-dsp",
+        name="ice40", synthesis="synth_ice40 -device u", use_dsp="-dsp",
         stages=("begin", "flatten", "coarse", "map_ram", "map_ffram", "map_gates", "map_ffs", "map_luts", "map_cells",
                 "check"), gates="map_gates",
         lut={"SB_LUT4": 1},
@@ -76,7 +78,7 @@ TARGETS = {target.name: target for target in (
         nextpnr="ice40", device="up5k", package="sg48", frequency=12,
         options=("--{device}", "--package", "{package}"), grids={"up5k": (26, 32)}),
     Target(
-        name="nexus", synthesis="synth_nexus -family lifcl", inner="-nodsp -noiopad", stages=_LATTICE_STAGES,
+        name="nexus", synthesis="synth_nexus -family lifcl", no_dsp="-nodsp", inner="-noiopad", stages=_LATTICE_STAGES,
         gates="map_gates",
         lut={"LUT4": 1, "CCU2": 2, "DPR16X4": 4, "INV": 1}, ff=("FD1P3BX", "FD1P3DX", "FD1P3IX", "FD1P3JX"),
         bram={"DP16K": 1, "PDP16K": 1, "PDPSC16K": 1, "SP16K": 1},
@@ -86,8 +88,9 @@ TARGETS = {target.name: target for target in (
         pins=("E17", "F13", "G13"), pin_line="ldc_set_location -site {{{site}}} [get_ports {port}]",
         pin_option=("--pdc", "{file}"), grids={"LIFCL-40-9BG400C": (88, 57)}),
     Target(
-        name="gowin", synthesis="synth_gowin -family gw5a -nowidelut -noiopads", inner="-nodsp", stages=_LATTICE_STAGES,
-        gates="map_gates", lut={**{f"LUT{inputs}": 1 for inputs in range(1, 5)}, "ALU": 1, "RAM16SDP4": 4, "INV": 1},
+        name="gowin", synthesis="synth_gowin -family gw5a -nowidelut -noiopads", no_dsp="-nodsp",
+        stages=_LATTICE_STAGES, gates="map_gates",
+        lut={**{f"LUT{inputs}": 1 for inputs in range(1, 5)}, "ALU": 1, "RAM16SDP4": 4, "INV": 1},
         ff=tuple(f"DFF{edge}{kind}" for edge in ("", "N")
                  for kind in ("", "E", "S", "SE", "R", "RE", "P", "PE", "C", "CE")),
         bram={cell: 1 for cell in ("SP", "SPX9", "SDPB", "SDPX9B", "DPB", "DPX9B", "pROM", "pROMX9")},
@@ -97,7 +100,7 @@ TARGETS = {target.name: target for target in (
         pins=("V22", "AA13", "AB13", "AA16"), pin_line='IO_LOC "{port}" {site};', pin_option=("--vopt", "cst={file}"),
         grids={"GW5AST-LV138PG484AC1/I0": (182, 109)}),
     Target(
-        name="xc7", synthesis="synth_xilinx -family xc7 -flatten -noiopad -noclkbuf", inner="-nodsp",
+        name="xc7", synthesis="synth_xilinx -family xc7 -flatten -noiopad -noclkbuf", no_dsp="-nodsp",
         stages=("begin", "prepare", "map_dsp", "coarse", "map_memory", "map_ffram", "fine", "map_cells", "map_ffs",
                 "map_luts", "finalize", "check"), gates="fine",
         lut={**LUT_CELLS["xc7"], "RAM32X1S": 1, "RAM32X1D": 2, "RAM64X1S": 1, "RAM64X1D": 2, "RAM32M": 4, "RAM64M": 4,

@@ -1,5 +1,6 @@
 """The flow from the self-test to a bitstream: its inputs, its failures, and the record of the one that was made."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -37,28 +38,88 @@ def test_the_command_writes_what_the_tools_read(tmp_path, capsys):
     assert "\nmodule topcoat_self_test(" in paths[0].read_text()
 
 
-def test_a_missing_tool_is_named(monkeypatch, tmp_path):
+def test_a_missing_tool_is_named_before_anything_is_made(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     monkeypatch.setattr(bitstream, "find_yosys", lambda **_: "yosys")
-    with pytest.raises(RuntimeError, match=r"^no nextpnr-ecp5 found \(tried .*\): install it with `pip install"):
-        bitstream.make_bitstream(BOARDS["ulx3s-85f"], tmp_path)
+    assert main(["selftest", "-o", str(tmp_path / "out")]) == 1
+    assert "no nextpnr-ecp5 found (tried" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
-def test_a_tool_that_fails_is_quoted(monkeypatch, tmp_path):
-    tool = tmp_path / "tool"
-    tool.write_text("#!/bin/sh\necho Info: fine\necho ERROR: no such pin\nexit 3\n")
-    tool.chmod(0o755)
-    monkeypatch.setattr(bitstream, "find_yosys", lambda **_: str(tool))
-    monkeypatch.setattr(bitstream, "find_program", lambda name, **_: str(tool))
-    with pytest.raises(RuntimeError, match="^tool failed: ERROR: no such pin$"):
-        bitstream.make_bitstream(BOARDS["ulx3s-85f"], tmp_path)
+TEXTS = {"self_test.v": "one", "board.v": "two", "board.lpf": "three"}
+BOARD = BOARDS["ulx3s-85f"]
+REPORT = {"fmax": {"clk": {"achieved": 45.12}}, "utilization": {"LUT": {"used": 3, "available": 9}}}
+
+
+@pytest.fixture
+def tools(monkeypatch, tmp_path):
+    """Tools of one line each, which say in a file that they ran and what folder they found."""
+    paths = {}
+    for name, work in {
+            "yosys": "echo netlist > netlist.json",
+            "nextpnr": f"cp netlist.json board.config; echo '{json.dumps(REPORT)}' > report.json",
+            "ecppack": "cp board.config topcoat.bit"}.items():
+        paths[name] = tmp_path / name
+        paths[name].write_text(f"""#!/bin/sh
+[ "$1" = --version ] && echo "{name} 1 (Version x)" && exit
+echo {name} $(ls | grep -v log) >> {tmp_path / "runs"}
+{work}
+""")
+        paths[name].chmod(0o755)
+    monkeypatch.setattr(bitstream, "find_tools", lambda: tuple(map(str, paths.values())))
+    return paths
+
+
+def test_every_step_starts_in_an_empty_folder_and_once(tools, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "netlist.json").write_text("of another design")
+    made = bitstream.make_bitstream(TEXTS, BOARD, out, cache=tmp_path / "cache")
+    assert (out / "topcoat.bit").read_text() == "netlist\n" and made["bytes"] == 8 and made["fmax_mhz"] == 45.1
+    assert made["utilisation"] == REPORT["utilization"]
+    runs = tmp_path / "runs"
+    assert runs.read_text().splitlines() == ["yosys board.lpf board.v self_test.v", "nextpnr board.lpf netlist.json",
+                                             "ecppack board.config"]
+    runs.unlink()
+    assert bitstream.make_bitstream(TEXTS, BOARD, out, cache=tmp_path / "cache") == made
+    assert runs.read_text() == "ecppack board.config\n"
+
+
+def test_a_tool_that_dies_without_a_word_makes_no_bitstream(tools, tmp_path):
+    tools["yosys"].write_text("#!/bin/sh\necho Executing ABC9\n")
+    with pytest.raises(RuntimeError, match=r"^yosys ended without netlist\.json: Executing ABC9$"):
+        bitstream.make_bitstream(TEXTS, BOARD, tmp_path, cache=tmp_path / "cache")
+    assert not (tmp_path / "topcoat.bit").exists()
+
+
+def test_a_tool_that_fails_is_quoted(tools, tmp_path):
+    tools["nextpnr"].write_text("#!/bin/sh\necho Version 1\necho ERROR: no such pin\necho Info: end\n"
+                                "[ $1 = --version ]\n")
+    with pytest.raises(RuntimeError, match="^nextpnr failed: ERROR: no such pin$"):
+        bitstream.make_bitstream(TEXTS, BOARD, tmp_path, cache=tmp_path / "cache")
+
+
+def test_a_clock_below_the_board_s_is_refused(tools, tmp_path):
+    board = dataclasses.replace(BOARD, clock_hz=50_000_000)
+    with pytest.raises(RuntimeError, match=r"^routed at 45\.1 MHz, below the board's 50$"):
+        bitstream.make_bitstream(TEXTS, board, tmp_path, cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_input_decides_on_the_digest(name, monkeypatch):
+    first = bitstream.inputs_sha256(TEXTS, BOARD)
+    assert bitstream.inputs_sha256({**TEXTS, name: "other"}, BOARD) != first
+    monkeypatch.setattr(bitstream, "SEED", 2)
+    assert bitstream.inputs_sha256(TEXTS, BOARD) != first
 
 
 def test_the_page_shows_the_record_of_this_self_test():
     record = json.loads((ROOT / "reports" / "selftest.json").read_text())
-    verilog = self_test(record["preset"], record["lane"]).verilog(record["clock_hz"]).encode()
-    assert record["verilog_sha256"] == bitstream.sha256(verilog), "make it again with `make bitstream`"
+    texts = bitstream.sources(self_test(record["preset"], record["lane"]), BOARDS[record["board"]])
+    assert record["inputs_sha256"] == bitstream.inputs_sha256(texts, BOARDS[record["board"]]), \
+        "make it again with `make bitstream`"
+    assert record["verilog_sha256"] == bitstream.sha256(texts["self_test.v"].encode())
     page = (ROOT / "docs" / "selftest.md").read_text()
     shown = [f"crc={record['crc']}", record["sha256"], record["verilog_sha256"], f"{record['bytes']:,}", record["part"],
              f"{record['fmax_mhz']} MHz", *record["tool_versions"].values(),

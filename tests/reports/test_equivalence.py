@@ -7,10 +7,10 @@ import pytest
 
 from arch.config import EngineConfig
 from golden import bundled, datasets, packed
-from reports.area.synthesis import find_yosys
 from reports.equivalence import (
     MODES, block_modes, equivalence, first_layers, simulation_verilog, synthesised, with_flips,
 )
+from reports.tools import find_yosys
 from sim.build import verilate
 from sim.toolchain import find_toolchain
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from arch.config import LANES, PRESETS
-from reports.bitstream import BOARDS, make_bitstream, write_sources
+from reports.bitstream import BOARDS, find_tools, make_bitstream, sources
 from sim.selftest import self_test
-from topcoat.output import table, write_json
+from topcoat.output import table, write_json, write_texts
 
 
 def configure(parser):
@@ -24,12 +24,16 @@ def configure(parser):
 
 
 def run(options) -> int:
+    if not options.sources:
+        # Before the Verilog, which takes a while.
+        find_tools()
     board, test = BOARDS[options.board], self_test(options.preset, options.lane)
-    for path in write_sources(test, board, options.output):
+    texts = sources(test, board)
+    for path in write_texts(options.output, texts):
         print(path)
     if options.sources:
         return 0
-    made = make_bitstream(board, options.output, progress=lambda step: print(f"{step} ..", flush=True))
+    made = make_bitstream(texts, board, options.output, progress=lambda step: print(f"{step} ..", flush=True))
     print(f"{options.output / 'topcoat.bit'}: {made['bytes']} bytes for {board.part}, SHA-256 {made['sha256']}")
     print(f"clock: {made['fmax_mhz']} MHz routed, {board.clock_hz / 1e6:g} MHz on the board")
     print(table(("cells", "used", "of"), [(cell, count["used"], count["available"])

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from arch.config import LANES, PRESETS, EngineConfig
 from golden.checkpoint import write_atomically
+from hw.rtl import BUSES
 from reports.synth.flow import Board, synth
 from reports.synth.harness import accelerator_design
 from reports.synth.targets import TARGETS
+from reports.tools import find_program, find_yosys
 from topcoat.output import table, write_json
 
 _STDOUT = Path("-")
@@ -23,7 +25,11 @@ def configure(parser):
     parser.add_argument("--preset", choices=PRESETS, default="edge", help="engine (default: %(default)s)")
     parser.add_argument("--target", choices=TARGETS, default="ecp5", help="FPGA family (default: %(default)s)")
     parser.add_argument("--lane", choices=LANES, default="planes",
-                        help="how lanes multiply (docs/lane.md; default: %(default)s)")
+                        help="how lanes multiply (docs/lane.md; default, other than that of `topcoat verilog`: "
+                             "%(default)s, the smaller without multiplier blocks)")
+    parser.add_argument("--bus", choices=BUSES, default="axi",
+                        help="what the engine is attached to, as for `topcoat verilog` (default: %(default)s)")
+    parser.add_argument("--dsp", action="store_true", help="multiplier blocks in the columns, too")
     parser.add_argument("--route", action="store_true", help="place and route, too: clock and floor plan")
     parser.add_argument("--device", default="", help="device, as nextpnr names it (defaults: "
                         + ", ".join(f"{target.name} {target.device}" for target in TARGETS.values() if target.device)
@@ -70,10 +76,13 @@ def run(options) -> int:
     # Before the Verilog, which takes a while.
     target.require(route=options.route)
     board.on(target)
+    yosys = find_yosys(options.yosys, extra="synth")
+    nextpnr = options.route and find_program(f"nextpnr-{target.nextpnr}", options.nextpnr, option="--nextpnr",
+                                             extra="synth")
     config = EngineConfig.preset(options.preset, lane=options.lane)
     progress(f"Verilog of {options.preset}")
-    report = synth(accelerator_design(config), options.target, route=options.route, board=board, yosys=options.yosys,
-                   nextpnr=options.nextpnr, progress=progress)
+    report = synth(accelerator_design(config, options.bus), options.target, dsp=options.dsp, route=options.route,
+                   board=board, yosys=yosys, nextpnr=nextpnr or None, progress=progress)
     if options.output:
         _write(report, options.output, f"Topcoat {options.preset} on {report.routed.board}" if report.routed else "")
     values = report.to_json()

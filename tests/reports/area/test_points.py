@@ -7,6 +7,7 @@ import pytest
 from reports.area import points, synthesis
 from reports.area.blocks import samples
 from reports.area.library import Library
+from reports.tools import find_yosys
 
 TARGETS = points.targets()
 
@@ -117,7 +118,7 @@ def test_a_block_that_fails_is_named_and_keeps_no_old_point(cache, few, yosys):
     points.renew("ecp5", yosys=str(yosys))
     _change(cache, lambda cached: cached[5].update(verilog="0" * 64, sources="0" * 64))
     (yosys.parent / "broken").touch()
-    with pytest.raises(RuntimeError, match="Yosys failed on column of edge lanes=32 for ecp5: ERROR: broken"):
+    with pytest.raises(RuntimeError, match="^column of edge lanes=32 for ecp5: yosys failed: ERROR: broken"):
         points.renew("ecp5", yosys=str(yosys))
     assert [point.sample for point in points.read("ecp5").points] == few[:5] + few[6:]
 
@@ -131,7 +132,7 @@ def test_liberty_files_belong_to_standard_cells(tmp_path):
 
 def test_a_missing_yosys_is_named():
     with pytest.raises(RuntimeError, match=r"no Yosys found \(tried no-such-yosys\): "):
-        synthesis.find_yosys("no-such-yosys")
+        find_yosys("no-such-yosys")
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -11,10 +11,11 @@ from matplotlib import pyplot
 
 from arch.config import EngineConfig
 from hw.column import Column
+from hw.rtl import BUSES
 from reports.synth import floorplan
-from reports.synth.blocks import HARNESS, block_of, kept_modules
+from reports.synth.blocks import BLOCKS, HARNESS, block_of, column_module, instances, kept_modules
 from reports.synth.flow import Board, synth
-from reports.synth.harness import Design, accelerator_design, component_design
+from reports.synth.harness import HARNESS_MODULE, Design, accelerator_design, component_design
 from reports.synth.targets import TARGETS
 from topcoat.cli import main
 
@@ -24,21 +25,39 @@ COST = {"lut", "ff", "bram", "dsp", "lut_per_lane"}
 BOARDS = {"ecp5": Board(device="25k", package="CABGA256")}
 
 HIERARCHY = """
-module topcoat_column(input clk, input [7:0] a, input [7:0] b, output reg [15:0] y);
+module topcoat_column (
+  input clk, input [7:0] a, input [7:0] b, output reg [15:0] y
+);
   always @(posedge clk) y <= a * b;
 endmodule
-module \\topcoat_accelerator.engine.array (input clk, input [7:0] a, input [7:0] b, output [15:0] y);
-  topcoat_column column_0 (.clk(clk), .a(a), .b(b), .y(y));
+module topcoat_engine_array (
+  input clk, input [7:0] a, input [7:0] b, output [15:0] y
+);
+  topcoat_column u_column_0 (
+    .clk(clk), .a(a), .b(b), .y(y)
+  );
 endmodule
-module \\topcoat_accelerator.engine (input clk, input [7:0] a, input [7:0] b, output [15:0] y);
-  \\topcoat_accelerator.engine.array array (.clk(clk), .a(a), .b(b), .y(y));
+module topcoat_engine (
+  input clk, input [7:0] a, input [7:0] b, output [15:0] y
+);
+  topcoat_engine_array u_array (
+    .clk(clk), .a(a), .b(b), .y(y)
+  );
 endmodule
-module topcoat_accelerator(input clk, input [7:0] a, input [7:0] b, output [15:0] y, output reg [15:0] z);
-  \\topcoat_accelerator.engine engine (.clk(clk), .a(a), .b(b), .y(y));
+module topcoat_axi (
+  input clk, input [7:0] a, input [7:0] b, output [15:0] y, output reg [15:0] z
+);
+  topcoat_engine u_engine (
+    .clk(clk), .a(a), .b(b), .y(y)
+  );
   always @(posedge clk) z <= (a + 8'd1) * (b + 8'd3);
 endmodule
-module topcoat_harness(input clk, input [7:0] a, input [7:0] b, output [15:0] y, output [15:0] z);
-  topcoat_accelerator dut (.clk(clk), .a(a), .b(b), .y(y), .z(z));
+module topcoat_harness (
+  input clk, input [7:0] a, input [7:0] b, output [15:0] y, output [15:0] z
+);
+  topcoat_axi dut (
+    .clk(clk), .a(a), .b(b), .y(y), .z(z)
+  );
 endmodule
 """
 
@@ -75,7 +94,7 @@ def test_a_column_is_routed(target, tmp_path):
     floorplan.draw(report, tmp_path / "plan.png", "a column")
     # More of the design's colour than its square in the legend.
     picture = (255 * pyplot.imread(tmp_path / "plan.png")[:, :, :3]).round().astype(int)
-    assert (picture == (0xe0, 0x8a, 0x1e)).all(axis=2).sum() > 1500
+    assert (picture == (0xd9, 0xb4, 0x4a)).all(axis=2).sum() > 1500
 
 
 def test_results_have_their_keys_and_come_from_the_cache_the_second_time(tmp_path):
@@ -111,21 +130,34 @@ def test_a_design_too_large_says_what_is_short():
         synth(_column(), "ice40", route=True, board=Board(device="lp384", package="qn32"))
 
 
-def test_every_block_of_an_engine_has_its_modules():
-    modules = kept_modules(accelerator_design(EngineConfig.preset("tiny", lane="planes")).verilog)
-    paths = {module.partition("$")[0].removeprefix("topcoat_accelerator").lstrip(".") for module in modules}
-    paths = paths - {"topcoat_lane"} | {"engine.decoder.lane_0", "engine.array.column_0"}
-    blocks = {block_of(f"dut.{path}.cell" if path else "dut.cell") for path in paths}
-    assert len(modules) == len(set(modules))
-    assert blocks == {"columns", "array control", "generator", "weight builder", "decoder", "mask buffer",
-                      "parameter buffer", "activations", "sequencer", "dispatcher", "requantiser", "post-processor",
-                      "memory interface", "registers", "queues and counters"}
+def test_columns_may_have_multiplier_blocks(tmp_path):
+    report = synth(Design(HIERARCHY, lanes=4), "ecp5", dsp=True, cache=tmp_path)
+    assert report.total.dsp == 2 and report.blocks["columns"].dsp == 1
+
+
+@pytest.mark.parametrize("bus", BUSES)
+def test_every_block_of_an_engine_has_its_modules(bus):
+    verilog = accelerator_design(EngineConfig.preset("tiny", lane="planes"), bus).verilog
+    found = instances(verilog, HARNESS_MODULE)
+    kept = kept_modules(verilog, HARNESS_MODULE)
+    assert column_module(verilog, HARNESS_MODULE) == "topcoat_column" not in kept
+    blocks = {block_of(f"{path}.cell") for path, module in found.items() if module in kept}
+    assert blocks | {"columns"} == set(BLOCKS)
+
+
+def test_an_accelerator_is_what_topcoat_verilog_writes(tmp_path, capsys):
+    assert main(["verilog", "--preset", "tiny", "--lane", "planes", "-o", str(tmp_path)]) == 0
+    design = accelerator_design(EngineConfig.preset("tiny", lane="planes")).verilog
+    files = sorted((tmp_path / "rtl").rglob("*.v"))
+    assert files and [path.name for path in files if path.read_text() not in design] == []
+    # And nothing else but the harness.
+    assert design.count("\nendmodule") == len(files) + 1
 
 
 @pytest.mark.parametrize("cell, block", [
-    ("dut.engine.load_queue.fifo.cell", "queues and counters"),
-    ("$flatten\\dut.$flatten\\engine.\\array.$flatten\\column_12.$abc$1$lut", "columns"),
-    ("dut.engine.post.requantiser.product", "requantiser"), ("serial_in_IB", "harness"),
+    ("dut.u_engine.u_load_queue.u_fifo.cell", "queues and counters"),
+    ("$flatten\\dut.$flatten\\u_engine.\\u_array.$flatten\\u_column_12.$abc$1$lut", "columns"),
+    ("dut.u_engine.u_post.u_requantiser.product", "requantiser"), ("serial_in_IB", "harness"),
     ("$nextpnr_CCU2C_1$CCU2_COMB0", "added by nextpnr"), ("$abc$7$lut", "harness")])
 def test_cells_belong_to_blocks(cell, block):
     assert block_of(cell) == block
@@ -163,7 +195,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path):
 
 
 def test_the_command_writes_verilog_json_and_prints_json_alone(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("topcoat.commands.synth.accelerator_design", lambda config: Design(HIERARCHY, lanes=4))
+    monkeypatch.setattr("topcoat.commands.synth.accelerator_design", lambda config, bus: Design(HIERARCHY, lanes=4))
     assert main(["synth", "--preset", "tiny", "--target", "xc7", "-o", str(tmp_path), "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
     assert values == json.loads((tmp_path / "synth.json").read_text())
