@@ -12,6 +12,9 @@ from pathlib import Path
 
 from golden.checkpoint import write_atomically
 from hw.emit import SELF_TEST_MODULE
+from reports.synth.flow import script, synthesise
+from reports.synth.harness import Design
+from reports.synth.targets import TARGETS
 from reports.tools import find_program, find_yosys, nextpnr_version, run_tool, yosys_version
 from sim.build import cached_model, digest
 from sim.selftest import SelfTestProgram
@@ -94,7 +97,6 @@ def sources(test: SelfTestProgram, board: Board) -> dict[str, str]:
     return {"self_test.v": test.verilog(board.clock_hz), "board.v": board.top(), "board.lpf": board.constraints()}
 
 
-_SYNTHESIS = "read_verilog self_test.v board.v; synth_ecp5 -top topcoat_board -json netlist.json"
 _PACKING = ("--compress", "--input", "board.config", "--bit", "topcoat.bit")
 
 
@@ -103,9 +105,14 @@ def _routing(board: Board) -> tuple[str, ...]:
             "--report", "report.json", "--seed", str(SEED), "--placer-heap-beta", DENSITY)
 
 
+def _design(texts: Mapping[str, str]) -> Design:
+    return Design(f"{texts['self_test.v']}\n{texts['board.v']}", top="topcoat_board")
+
+
 def inputs_sha256(texts: Mapping[str, str], board: Board) -> str:
     """Digest of all but the tools that a bitstream follows from: :func:`sources` and the tools' commands."""
-    return digest((*(part for item in texts.items() for part in item), _SYNTHESIS, *_routing(board), *_PACKING))
+    return digest((*(part for item in texts.items() for part in item), script(_design(texts), TARGETS["ecp5"]),
+                   *_routing(board), *_PACKING))
 
 
 def find_tools() -> tuple[str, str, str]:
@@ -120,17 +127,8 @@ def make_bitstream(texts: Mapping[str, str], board: Board, folder: Path, *, cach
     RuntimeError for a tool that is missing or fails, and for a clock slower than the board's."""
     yosys, nextpnr, ecppack = find_tools()
     versions = {"yosys": yosys_version(yosys), "nextpnr": nextpnr_version(nextpnr)}
-    verilog = [part for name, text in texts.items() if name.endswith(".v") for part in (name, text)]
-
-    def synthesise(work: Path) -> Path:
-        for name, text in texts.items():
-            (work / name).write_text(text)
-        run_tool([yosys, "-q", "-L", "log", "-p", _SYNTHESIS], work, ["netlist.json"])
-        return work / "netlist.json"
-
     progress("synthesis")
-    netlist = cached_model(("board", versions["yosys"], _SYNTHESIS, *verilog), "netlist.json", synthesise, cache,
-                           duration="minutes")
+    netlist = synthesise(_design(texts), TARGETS["ecp5"], yosys, cache=cache)
 
     def route(work: Path) -> Path:
         shutil.copyfile(netlist, work / "netlist.json")

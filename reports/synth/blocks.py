@@ -53,7 +53,7 @@ _COLUMN = re.compile(r"(\w+\.)*array\.column_\d+")
 # In whatever stands around an accelerator.
 _KEPT = re.compile(rf"\w+|(\w+\.)?({'|'.join(_pattern(path) for path in _BLOCKS if path)})")
 _MODULE = re.compile(r"^module \\?([^\s(]+)(.*?)^endmodule", re.DOTALL | re.MULTILINE)
-_INSTANCE = re.compile(r"^  \\?(\S+) +(?:#\(.*?\) *)?\\?(\S+) +\($", re.MULTILINE)
+_INSTANCE = re.compile(r"^  \\?(\S+) +(?:#\(.*?\) *)?\\?(\S+) +\(", re.MULTILINE)
 
 
 def instances(verilog: str, top: str) -> dict[str, str]:

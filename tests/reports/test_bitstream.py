@@ -47,7 +47,8 @@ def test_a_missing_tool_is_named_before_anything_is_made(monkeypatch, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
-TEXTS = {"self_test.v": "one", "board.v": "two", "board.lpf": "three"}
+TEXTS = {"self_test.v": "module topcoat_self_test ();\nendmodule\n",
+         "board.v": "module topcoat_board ();\n  topcoat_self_test test ();\nendmodule\n", "board.lpf": "# pins\n"}
 BOARD = BOARDS["ulx3s-85f"]
 REPORT = {"fmax": {"clk": {"achieved": 45.12}}, "utilization": {"LUT": {"used": 3, "available": 9}}}
 
@@ -79,7 +80,7 @@ def test_every_step_starts_in_an_empty_folder_and_once(tools, tmp_path):
     assert (out / "topcoat.bit").read_text() == "netlist\n" and made["bytes"] == 8 and made["fmax_mhz"] == 45.1
     assert made["utilisation"] == REPORT["utilization"]
     runs = tmp_path / "runs"
-    assert runs.read_text().splitlines() == ["yosys board.lpf board.v self_test.v", "nextpnr board.lpf netlist.json",
+    assert runs.read_text().splitlines() == ["yosys design.v flow.ys", "nextpnr board.lpf netlist.json",
                                              "ecppack board.config"]
     runs.unlink()
     assert bitstream.make_bitstream(TEXTS, BOARD, out, cache=tmp_path / "cache") == made
@@ -109,7 +110,7 @@ def test_a_clock_below_the_board_s_is_refused(tools, tmp_path):
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_input_decides_on_the_digest(name, monkeypatch):
     first = bitstream.inputs_sha256(TEXTS, BOARD)
-    assert bitstream.inputs_sha256({**TEXTS, name: "other"}, BOARD) != first
+    assert bitstream.inputs_sha256({**TEXTS, name: TEXTS[name] + "\n"}, BOARD) != first
     monkeypatch.setattr(bitstream, "SEED", 2)
     assert bitstream.inputs_sha256(TEXTS, BOARD) != first
 
