@@ -19,7 +19,8 @@ from golden.networks import NETWORKS, network_topology
 from hw.threefry import PARITY, ROTATIONS, ROUNDS_PER_INJECTION, RandomStream
 from reports.area.blocks import standalone_verilog
 from reports.area.cost import cost_of_cells
-from reports.area.synthesis import FPGAS, commands, find_yosys, run_yosys
+from reports.area.synthesis import FPGAS, commands, run_yosys
+from reports.tools import find_yosys
 from reports.tables import markdown
 
 __all__ = ["VARIANTS", "PipelinedStream", "RingStream", "cycles_at"]

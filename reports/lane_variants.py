@@ -20,7 +20,8 @@ from hw.weights import plane_row
 from reports.area.blocks import standalone_verilog
 from reports.area.cost import Cost, cost_of_cells
 from reports.area.memories import Shape, fpga_memory
-from reports.area.synthesis import FPGAS, commands, find_yosys, run_yosys
+from reports.area.synthesis import FPGAS, commands, run_yosys
+from reports.tools import find_yosys
 from reports.tables import markdown
 
 __all__ = ["CONFIGS", "VARIANTS", "Variant", "VariantColumns"]
