@@ -20,8 +20,8 @@ from hw.threefry import PARITY, ROTATIONS, ROUNDS_PER_INJECTION, RandomStream
 from reports.area.blocks import standalone_verilog
 from reports.area.cost import cost_of_cells
 from reports.area.synthesis import FPGAS, commands, run_yosys
-from reports.tools import find_yosys
 from reports.tables import markdown
+from reports.tools import find_yosys
 
 __all__ = ["VARIANTS", "PipelinedStream", "RingStream", "cycles_at"]
 

@@ -21,8 +21,8 @@ from reports.area.blocks import standalone_verilog
 from reports.area.cost import Cost, cost_of_cells
 from reports.area.memories import Shape, fpga_memory
 from reports.area.synthesis import FPGAS, commands, run_yosys
-from reports.tools import find_yosys
 from reports.tables import markdown
+from reports.tools import find_yosys
 
 __all__ = ["CONFIGS", "VARIANTS", "Variant", "VariantColumns"]
 
