@@ -1,7 +1,7 @@
 """The memory interface as a Wishbone manager, and registers behind Wishbone (OpenCores Wishbone B4)."""
 
 from amaranth import *
-from amaranth.lib import data, fifo, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.config import EngineConfig
@@ -33,21 +33,23 @@ class WishboneMaster(wiring.Component):
     """Adapts the engine's memory interface to pipelined Wishbone (B4, 3.1.3.2).
 
     Operation: bursts are taken one at a time, reads and writes in turns where both wait, and become one transfer per
-    beat. ``ack`` or ``err`` answers every transfer, in order. As nothing on the bus can
-    hold answers up, a read is asked for only while there is room for its answer: in a queue of ``beats_ahead`` beats,
-    which also bounds the bus latency that full rate can hide. Every byte of a beat is selected. ``err``
-    is reported with its beat (``read_error``) or its burst (``write_error``). There is no retry.
+    beat. ``ack`` or ``err`` answers every transfer, in order. ``cyc`` is high while a transfer is unanswered, and low
+    for two cycles at least between bursts, so that an arbiter can let another manager in: none is begun before all of
+    the one before is answered. As nothing on the bus can hold answers up, a read is asked for only while there is room
+    for its answer: in a queue of ``beats_ahead`` beats. Every byte of a beat is selected. ``err`` is reported with its
+    beat (``read_error``) or its burst (``write_error``). There is no retry.
 
     While ``flush`` is high the engine is being reset and its side of the bridge is ignored: no transfer is begun, and
     the answers to those that were are taken and dropped. ``idle`` says that nothing is left; ``cyc`` is then low.
 
     Latency: two cycles from a request, or from write data after their request, to ``stb``; two from ``ack`` to
-    ``read_data`` and one to ``write_done``. One transfer per cycle within a burst, one cycle between bursts.
+    ``read_data`` and one to ``write_done``. One transfer per cycle within a burst, as far as ``beats_ahead`` hides the
+    bus's latency; three cycles from a burst's last answer to the next one's ``stb``.
 
     Parameters
     ----------
     beats_ahead : int
-        Beats under way, or answered and not yet taken.
+        Beats of a burst under way, or answered and not yet taken.
 
     Members
     -------
@@ -77,51 +79,44 @@ class WishboneMaster(wiring.Component):
 
         # The burst being put on the bus.
         address, left = Signal(32), Signal.like(memory.read_request.payload.beats)
-        writing, wrote_last = Signal(), Signal()
+        writing = Signal()
+        # Transfers that have been begun and not answered.
+        unanswered = Signal(range(self._beats_ahead + 1))
         # Write bursts that have been taken and whose token has not.
         open_writes = Signal(range(OUTSTANDING_BURSTS + 1))
         choose_write = Signal()
         m.d.comb += choose_write.eq(memory.write_request.valid & (open_writes != OUTSTANDING_BURSTS)
-                                    & ~(wrote_last & memory.read_request.valid))
+                                    & ~(writing & memory.read_request.valid))
         with m.If(self.flush):
             m.d.sync += left.eq(0)
-        with m.Elif(left == 0):
+        with m.Elif((left == 0) & (unanswered == 0)):
             m.d.comb += [
                 memory.write_request.ready.eq(choose_write),
                 memory.read_request.ready.eq(~choose_write),
             ]
             with m.If(choose_write):
                 m.d.sync += [address.eq(memory.write_request.payload.address),
-                             left.eq(memory.write_request.payload.beats), writing.eq(1), wrote_last.eq(1)]
+                             left.eq(memory.write_request.payload.beats), writing.eq(1)]
             with m.Elif(memory.read_request.valid):
                 m.d.sync += [address.eq(memory.read_request.payload.address),
-                             left.eq(memory.read_request.payload.beats), writing.eq(0), wrote_last.eq(0)]
+                             left.eq(memory.read_request.payload.beats), writing.eq(0)]
 
-        # Transfers. Each leaves a note of what its answer will be.
+        # Transfers.
         transfer = data.StructLayout({"write": 1, "address": 32, "data": config.bus_bits})
         m.submodules.shown = shown = RegisterSlice(transfer)
-        note = data.StructLayout({"write": 1, "last": 1})
-        # An answer may come in the first cycle in which its transfer is shown: so must the note.
-        m.submodules.notes = notes = fifo.SyncFIFO(width=note.size, depth=self._beats_ahead)
-        note_in, answer = data.View(note, notes.w_data), data.View(note, notes.r_data)
         room = Signal(range(self._beats_ahead + 1), init=self._beats_ahead)
-        last = left == 1
-        wanted = (left != 0) & ~self.flush & notes.w_rdy & (room != 0)
+        wanted = (left != 0) & ~self.flush & (room != 0)
         m.d.comb += [
             shown.enter.valid.eq(wanted & (~writing | memory.write_data.valid)),
             shown.enter.payload.write.eq(writing),
             shown.enter.payload.address.eq(address),
             shown.enter.payload.data.eq(memory.write_data.payload),
             memory.write_data.ready.eq(wanted & writing & shown.enter.ready),
-            note_in.write.eq(writing),
-            note_in.last.eq(last),
         ]
         begins = shown.enter.valid & shown.enter.ready
-        m.d.comb += notes.w_en.eq(begins)
         with m.If(begins):
             m.d.sync += [address.eq(address + config.bus_bytes), left.eq(left - 1)]
 
-        unanswered = Signal(range(self._beats_ahead + 2))
         m.d.comb += [
             bus.stb.eq(shown.leave.valid),
             shown.leave.ready.eq(~bus.stall),
@@ -132,15 +127,18 @@ class WishboneMaster(wiring.Component):
             bus.sel.eq(~0),
         ]
 
-        # Answers.
-        answered = Signal()
-        m.d.comb += answered.eq((bus.ack | bus.err) & bus.cyc)
-        m.d.comb += notes.r_en.eq(answered)
+        # Answers: to transfers of one burst, the one on the bus.
+        answered, wrote, wrote_last = Signal(), Signal(), Signal()
+        m.d.comb += [
+            answered.eq((bus.ack | bus.err) & bus.cyc),
+            wrote.eq(answered & writing),
+            wrote_last.eq(wrote & (left == 0) & (unanswered == 1)),
+        ]
         m.d.sync += unanswered.eq(unanswered + begins - answered)
         beat = data.StructLayout({"data": config.bus_bits, "error": 1})
         m.submodules.beats = beats = Queue(beat, self._beats_ahead)
         m.d.comb += [
-            beats.enter.valid.eq(answered & ~answer.write),
+            beats.enter.valid.eq(answered & ~writing),
             beats.enter.payload.data.eq(bus.dat_r),
             beats.enter.payload.error.eq(bus.err),
             memory.read_data.valid.eq(beats.leave.valid & ~self.flush),
@@ -150,17 +148,17 @@ class WishboneMaster(wiring.Component):
         ]
         failed = Signal()
         m.submodules.done = done = Queue(data.StructLayout({"error": 1}), OUTSTANDING_BURSTS)
-        with m.If(answered & answer.write):
-            m.d.sync += failed.eq(Mux(answer.last, 0, failed | bus.err))
+        with m.If(wrote):
+            m.d.sync += failed.eq(Mux(wrote_last, 0, failed | bus.err))
         m.d.comb += [
-            done.enter.valid.eq(answered & answer.write & answer.last),
+            done.enter.valid.eq(wrote_last),
             done.enter.payload.error.eq(failed | bus.err),
             memory.write_done.valid.eq(done.leave.valid & ~self.flush),
             memory.write_error.eq(done.leave.payload.error),
             done.leave.ready.eq(memory.write_done.ready | self.flush),
         ]
         taken = beats.leave.valid & beats.leave.ready
-        m.d.sync += room.eq(room - begins + taken + (answered & answer.write))
+        m.d.sync += room.eq(room - begins + taken + wrote)
         opens = memory.write_request.valid & memory.write_request.ready
         closes = done.leave.valid & done.leave.ready
         m.d.sync += open_writes.eq(open_writes + opens - closes)

@@ -20,7 +20,8 @@ READS, WRITES = 0x4000_0000, 0xFFF0_0000
 class Memory:
     """Byte memory on a pipelined Wishbone bus: stalls, delays its answers and refuses transfers at random.
 
-    Checks that what is stalled holds still and that `cyc` lasts until the last answer.
+    Checks that what is stalled holds still and that `cyc` lasts until the last answer. ``cycs`` are the transfers of
+    each time that `cyc` was high, and how many cycles it was low before.
     """
 
     def __init__(self, bus, beat_bytes: int, rng: random.Random, rate: float, error_rate: float, latency: int):
@@ -29,6 +30,8 @@ class Memory:
         self.content: dict[int, int] = {}
         self._answers, self._held, self._now = deque(), None, 0
         self.transfers, self.read_errors, self.write_errors = [], [], []
+        self.cycs: list[tuple[int, list[tuple[bool, int]]]] = []
+        self._low = 0
         self.frozen = False
 
     def read(self, address: int) -> int:
@@ -42,6 +45,11 @@ class Memory:
         bus, rng = self._bus, self._rng
         self._now += 1
         shown = None
+        if not ctx.get(bus.cyc):
+            self._low += 1
+        elif self._low or not self.cycs:
+            self.cycs.append((self._low, []))
+            self._low = 0
         if ctx.get(bus.stb):
             assert ctx.get(bus.cyc)
             shown = tuple(ctx.get(signal) for signal in (bus.we, bus.adr, bus.dat_w, bus.sel))
@@ -55,6 +63,7 @@ class Memory:
             assert address % self._beat == 0 and selected == (1 << self._beat) - 1
             error = rng.random() < self._error_rate
             self.transfers.append((bool(write), address))
+            self.cycs[-1][1].append((bool(write), address))
             (self.write_errors if write else self.read_errors).append(error)
             # A refused write changes nothing; what a refused read shows is of no use.
             if write and not error:
@@ -168,8 +177,39 @@ def test_everything_arrives_in_order(bits, rate, latency):
     assert any(memory.read_errors) and any(memory.write_errors)
 
 
+@pytest.mark.parametrize(("rate", "latency"), ((1, 0), (1, 9), (.5, 3)))
+@pytest.mark.parametrize("bits", CONFIGS)
+def test_cyc_falls_between_bursts(bits, rate, latency):
+    """Nothing of two bursts while it is high, however many wait; low for two cycles; as long as the longest burst
+    takes, no longer, where the bus does not pause."""
+    config = CONFIGS[bits]
+    bridge = Bridge(config, random.Random(f"cyc {bits} {rate} {latency}"), rate=rate, latency=latency)
+    count = {32: 2, 64: 6, 256: 20}[bits]
+    reads, writes = bridge.bursts(count, READS), bridge.bursts(count, WRITES)
+    bridge.ask(reads, writes)
+    beats = sum(beats for _, beats in reads)
+    cycs, high = [], 0
+
+    async def testbench(ctx):
+        nonlocal high
+        while len(bridge.seen["read_data"]) < beats or len(bridge.seen["write_done"]) < count:
+            cyc, = await bridge.cycle(ctx, bridge.dut.bus.cyc)
+            if not cyc and high:
+                cycs.append(high)
+            high = high + 1 if cyc else 0
+
+    bridge.run(testbench)
+    bursts = [{(write, address // PAGE_BYTES) for write, address in transfers} for _, transfers in bridge.memory.cycs]
+    assert all(len(burst) == 1 for burst in bursts)
+    assert len({burst.pop() for burst in bursts}) == 2 * count
+    if rate == 1:
+        assert len(bursts) == 2 * count
+        assert min(low for low, _ in bridge.memory.cycs[1:]) == 2
+        assert max(cycs) == max(beats for _, beats in reads + writes) + latency
+
+
 def test_latency_and_rate():
-    """Documented latencies; within a burst one transfer per cycle each way, bursts a cycle apart."""
+    """Documented latencies; within a burst one transfer per cycle each way, then three to the next."""
     bridge = Bridge(CONFIGS[64], random.Random(0))
     beats = CONFIGS[64].burst_beats
     bridge.ask(bridge.bursts(4, READS, beats), [])
@@ -188,10 +228,10 @@ def test_latency_and_rate():
     shown = [index + 1 for index, one in enumerate(stb) if one]
     assert shown[0] - bridge.cycles["read_request"][0] == 2
     assert bridge.cycles["read_data"][0] - shown[0] == 2
-    assert shown[4 * beats - 1] - shown[0] == 4 * beats + 3 - 1
+    assert shown[4 * beats - 1] - shown[0] == 4 * beats + 3 * 2 - 1
     writes = shown[4 * beats:]
     assert writes[0] - bridge.cycles["write_request"][0] == 2
-    assert writes[-1] - writes[0] == 4 * beats + 3 - 1
+    assert writes[-1] - writes[0] == 4 * beats + 3 * 2 - 1
     assert bridge.cycles["write_done"][-1] - writes[-1] == 2
 
 
