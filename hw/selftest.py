@@ -33,7 +33,7 @@ class SelfTest(wiring.Component):
 
     with PASS or FAIL, the configuration's name, the engine's counter ``cycles`` in decimal, the CRC-32 of the results
     and ``arch.descriptor.Error`` in hexadecimal. After an error, or without an end, results are not read: the checksum
-    is 0.
+    is 0. ``alive`` blinks once a second from the beginning, whatever the engine does.
 
     Parameters
     ----------
@@ -63,6 +63,8 @@ class SelfTest(wiring.Component):
         super().__init__({
             #: Dark while the test runs, then its verdict.
             "led": Out(1),
+            #: The clock runs.
+            "alive": Out(1),
             #: The serial line.
             "uart": Out(1, init=1),
         })
@@ -85,14 +87,15 @@ class SelfTest(wiring.Component):
         failed, judged = Signal(), Signal()
         index = Signal(range(len(self._expected)))
         checksum = Signal(CRC_BITS, init=INITIAL)
-        result = storage.memory.read_data
-        wiring.connect(m, engine.memory, storage.memory)
+        request, result = storage.memory.read_request, storage.memory.read_data
+        first_half = second < self._clock_hz // 2
         m.d.comb += [
             engine.program_address.eq(self._program_address),
             should_be.addr.eq(index),
             crc.state.eq(checksum),
             crc.beat.eq(result.payload),
-            self.led.eq(judged & (~failed | (second < self._clock_hz // 2))),
+            self.led.eq(judged & (~failed | first_half)),
+            self.alive.eq(first_half),
             self.uart.eq(uart.line),
         ]
 
@@ -107,7 +110,7 @@ class SelfTest(wiring.Component):
         position = Signal(range(len(line)))
         m.d.comb += uart.bytes.payload.eq(line[position])
 
-        with m.FSM():
+        with m.FSM() as fsm:
             with m.State("START"):
                 m.d.comb += engine.start.eq(1)
                 m.next = "RUN"
@@ -120,17 +123,10 @@ class SelfTest(wiring.Component):
                 with m.Elif(tick):
                     m.d.sync += failed.eq(1)
                     m.next = "CONVERT"
-            # The engine, being done, asks for nothing: its side of the memory is taken over.
             with m.State("ASK"):
-                m.d.comb += [
-                    storage.memory.read_request.valid.eq(1),
-                    storage.memory.read_request.payload.address.eq(self._output_address + index * config.bus_bytes),
-                    storage.memory.read_request.payload.beats.eq(1),
-                ]
-                with m.If(storage.memory.read_request.ready):
+                with m.If(request.ready):
                     m.next = "COMPARE"
             with m.State("COMPARE"):
-                m.d.comb += [result.ready.eq(1), engine.memory.read_data.valid.eq(0)]
                 with m.If(result.valid):
                     m.d.sync += [checksum.eq(crc.next), index.eq(index + 1)]
                     with m.If(storage.memory.read_error | (result.payload != should_be.data)):
@@ -158,4 +154,24 @@ class SelfTest(wiring.Component):
                     with m.If(position == len(line) - 1):
                         m.d.sync += position.eq(0)
                         m.next = "WAIT"
+
+        # The engine alone writes. The comparison reads when the engine is done and asks for nothing.
+        for name in "write_request", "write_data":
+            wiring.connect(m, getattr(engine.memory, name), getattr(storage.memory, name))
+        wiring.connect(m, storage.memory.write_done, engine.memory.write_done)
+        asks, compares = fsm.ongoing("ASK"), fsm.ongoing("COMPARE")
+        judges = asks | compares
+        asked, answer = engine.memory.read_request, engine.memory.read_data
+        m.d.comb += [
+            request.valid.eq(Mux(judges, asks, asked.valid)),
+            request.payload.address.eq(
+                Mux(judges, self._output_address + index * config.bus_bytes, asked.payload.address)),
+            request.payload.beats.eq(Mux(judges, 1, asked.payload.beats)),
+            asked.ready.eq(request.ready & ~judges),
+            result.ready.eq(Mux(judges, compares, answer.ready)),
+            answer.valid.eq(result.valid & ~judges),
+            answer.payload.eq(result.payload),
+            engine.memory.read_error.eq(storage.memory.read_error),
+            engine.memory.write_error.eq(storage.memory.write_error),
+        ]
         return m

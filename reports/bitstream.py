@@ -40,7 +40,7 @@ class Board:
     clock: str
     clock_site: str
     clock_hz: int
-    #: Ports, pins and levels of the LEDs, the first of which shows the verdict and the others stay dark.
+    #: Pins of the LEDs: the verdict's, the clock's, and others, which stay dark.
     leds: tuple[str, ...]
     #: Port and pin of the serial line to the computer.
     uart: str
@@ -57,11 +57,11 @@ class Board:
         assigns = "".join(f"  assign {port} = 1'b1;\n" for port in self.high)
         return (f"module topcoat_board ({ports});\n"
                 "  reg [3:0] reset = 4'd15;\n"
-                "  wire verdict;\n"
+                "  wire verdict, alive;\n"
                 f"  always @(posedge {self.clock}) if (reset != 4'd0) reset <= reset - 4'd1;\n"
                 f"  {SELF_TEST_MODULE} test (.clk({self.clock}), .rst(reset != 4'd0), .led(verdict), "
-                f".uart({self.uart}));\n"
-                f"  assign led = {{{len(self.leds) - 1}'d0, verdict}};\n"
+                f".alive(alive), .uart({self.uart}));\n"
+                f"  assign led = {{{len(self.leds) - 2}'d0, alive, verdict}};\n"
                 f"{assigns}endmodule\n")
 
     def constraints(self) -> str:

@@ -1,6 +1,7 @@
 // Main loop for a self-test (hw/selftest.py): prints what its board would show, a line per event.
 //
-//     CYCLE led LEVEL     the LED has changed
+//     CYCLE led LEVEL     the LED of the verdict has changed
+//     CYCLE alive LEVEL   the LED of the clock has changed
 //     CYCLE line TEXT     a line has left the serial line, without its end
 //
 // Arguments: the cycles of a bit, cycles to simulate after the reset, and any number of pairs of a word of the program's
@@ -72,13 +73,17 @@ int main(int argc, char** argv) {
     }
     top->rst = 0;
 
-    bool led = false;
+    bool led = false, alive = false;
     std::string text;
     for (uint64_t now = 0; now < cycles; ++now) {
         cycle();
         if (top->led != led) {
             led = top->led;
             std::printf("%" PRIu64 " led %d\n", now, led);
+        }
+        if (top->alive != alive) {
+            alive = top->alive;
+            std::printf("%" PRIu64 " alive %d\n", now, alive);
         }
         if (!receiver.sample(top->uart)) continue;
         if (receiver.byte() != '\n') {

@@ -99,14 +99,15 @@ class SelfTestProgram:
 
     @functools.cache
     def verilog(self, clock_hz: int) -> str:
-        """Of the self-test for a clock of ``clock_hz``: module ``topcoat_self_test`` with ports clk, rst, led, uart.
-        Raises ValueError for a clock that no serial line can be made from."""
+        """Of the self-test for a clock of ``clock_hz``: module ``topcoat_self_test`` with ports clk, rst, led, alive,
+        uart. Raises ValueError for a clock that no serial line can be made from."""
         return self_test_verilog(SelfTest(
             self.config, content=self.content, program_address=self.program.program_address,
             output_address=self.program.output_address, expected=self.expected, clock_hz=clock_hz, emit=True))
 
     def simulate(self, clock_hz: int, cycles: int, changes: dict[int, int] | None = None) -> list[tuple[int, str, str]]:
-        """What a board shows in the first ``cycles`` cycles: (cycle, "led", level) and (cycle, "line", text).
+        """What a board shows in the first ``cycles`` cycles: (cycle, "led", level), (cycle, "alive", level) and (cycle,
+        "line", text).
 
         ``changes`` are added to words of memory, by number; the numbers of the expected results follow. Raises
         ToolchainError or BuildError.

@@ -20,8 +20,11 @@ def test():
 
 
 def shown(test, changes=None):
-    """Lines and LED changes of two seconds."""
+    """Lines and changes of the verdict's LED in two seconds. The clock's LED is lit in the first half of each."""
     events = test.simulate(SECOND, round(2.1 * SECOND), changes)
+    assert [cycle + 1 for cycle, kind, _ in events if kind == "alive"][1:] == [
+        SECOND // 2, SECOND, 3 * SECOND // 2, 2 * SECOND]
+    assert [level for _, kind, level in events if kind == "alive"] == ["1", "0"] * 2 + ["1"]
     return ([(cycle, text) for cycle, kind, text in events if kind == "line"],
             [(cycle, text) for cycle, kind, text in events if kind == "led"])
 
