@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 
 from amaranth import *
-from tqdm import tqdm
 
 from arch.config import PRESETS, STREAM_BLOCK, EngineConfig
 from compiler.estimate import traffic
@@ -20,7 +19,7 @@ from hw.threefry import PARITY, ROTATIONS, ROUNDS_PER_INJECTION, RandomStream
 from reports.area.blocks import standalone_verilog
 from reports.area.cost import cost_of_cells
 from reports.area.synthesis import FPGAS, commands, run_yosys
-from reports.tables import markdown
+from reports.tables import print_markdown
 from reports.tools import find_yosys
 
 __all__ = ["VARIANTS", "PipelinedStream", "RingStream", "cycles_at"]
@@ -218,18 +217,11 @@ def main(arguments: list[str] | None = None) -> int:
                         help="of `cycles` (default: %(default)s)")
     parser.add_argument("--yosys", help="Yosys to run")
     options = parser.parse_args(arguments)
-    try:
-        if options.target == "cycles":
-            header = ("preset", "network", "cycles", "1/2", "1/4", "1/2, blocks kept", "1/4, blocks kept")
-            rows = _cycles(options.networks, options.presets)
-        else:
-            header = ("rounds", "generator", "cycles per block", "LUT", "flip-flops")
-            rows = _cells(options.target, options.rounds, find_yosys(options.yosys))
-        print(markdown(header, tqdm(rows, unit="row")))
-    except (OSError, RuntimeError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    if options.target == "cycles":
+        header = ("preset", "network", "cycles", "1/2", "1/4", "1/2, blocks kept", "1/4, blocks kept")
+        return print_markdown(header, lambda: _cycles(options.networks, options.presets), unit="row")
+    header = ("rounds", "generator", "cycles per block", "LUT", "flip-flops")
+    return print_markdown(header, lambda: _cells(options.target, options.rounds, find_yosys(options.yosys)), unit="row")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from tqdm import tqdm
 
 from arch import latency
 from arch.config import EngineConfig
@@ -21,7 +20,7 @@ from reports.area.blocks import standalone_verilog
 from reports.area.cost import Cost, cost_of_cells
 from reports.area.memories import Shape, fpga_memory
 from reports.area.synthesis import FPGAS, commands, run_yosys
-from reports.tables import markdown
+from reports.tables import print_markdown
 from reports.tools import find_yosys
 
 __all__ = ["CONFIGS", "VARIANTS", "Variant", "VariantColumns"]
@@ -454,12 +453,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--yosys", help="Yosys to run")
     options = parser.parse_args(arguments)
     header = ("weight bits", "lane", "logic", "shared", "weight slots", "sum", "flip-flops", "multiplier blocks")
-    try:
-        print(markdown(header, tqdm(_rows(options.target, find_yosys(options.yosys)), unit="lane")))
-    except (OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return print_markdown(header, lambda: _rows(options.target, find_yosys(options.yosys)), unit="lane")
 
 
 if __name__ == "__main__":

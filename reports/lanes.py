@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from arch.config import LANES, MAX_COATS, PRESETS, EngineConfig
 from hw.column import Column
 from reports.area.blocks import standalone_verilog
@@ -19,7 +17,7 @@ from reports.area.library import Library
 from reports.area.memories import fpga_memory, memories
 from reports.area.synthesis import FPGAS, commands, run_yosys
 from reports.engines import coat_engine, stored_engine
-from reports.tables import markdown
+from reports.tables import print_markdown
 from reports.tools import find_yosys
 
 __all__ = ["LaneCost", "lane_costs"]
@@ -83,15 +81,14 @@ def main(arguments: list[str] | None = None) -> int:
     if fpga == bool(options.liberty):
         parser.error(f"{', '.join(FPGAS)} take no --liberty, and other targets need it")
     header = ("weight bits", "lane", *(("logic", "weight slots", "sum", "flip-flops") if fpga else ("um2",)))
-    try:
+
+    def rows() -> Iterator[tuple[str, ...]]:
         # No memory is priced: any area of an SRAM cell will do.
         library = None if fpga else Library.known(options.target, options.liberty, sram_cell=1.)
         costs = lane_costs(options.preset, options.target, yosys=find_yosys(options.yosys), library=library)
-        print(markdown(header, (_cells(cost, fpga) for cost in tqdm(costs, unit="lane"))))
-    except (OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return (_cells(cost, fpga) for cost in costs)
+
+    return print_markdown(header, rows, unit="lane")
 
 
 if __name__ == "__main__":

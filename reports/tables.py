@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
+
+from tqdm import tqdm
 
 STYLE = """
 :root { --link: #2f6fb5; --soft: #6a7079; --band: #f3f4f6 }
@@ -60,3 +63,14 @@ def markdown(header: Iterable[str], rows: Iterable[Iterable]) -> str:
     lines.append(["---"] * len(lines[0]))
     lines += [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def print_markdown(header: Iterable[str], rows: Callable[[], Iterable[Iterable]], *, unit: str) -> int:
+    """Print the table of a study whose rows, each a ``unit``, take their time. Its exit status: 1, and one line, if
+    ``rows`` or one of them fails."""
+    try:
+        print(markdown(header, tqdm(rows(), unit=unit)))
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

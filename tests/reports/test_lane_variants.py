@@ -72,6 +72,13 @@ def test_what_columns_share_is_counted_once_for_all_of_them(monkeypatch, capsys)
     assert len(rows) == sum(len(variant.weight_bits) for variant in VARIANTS.values() if "ecp5" in variant.targets) - 1
 
 
+def test_what_rounds_to_nothing_has_no_sign(monkeypatch, capsys):
+    monkeypatch.setattr(lane_variants, "_synthesised",
+                        lambda config, variant, count, *_: (Cost(luts=160 * count - 1, flip_flops=32 * count), count))
+    assert main(["ecp5", "--yosys", "true"]) == 0
+    assert capsys.readouterr().out.splitlines()[2].startswith("| 2 | planes, signs relative within 1 | 10.0 | 0.0 |")
+
+
 def test_a_yosys_that_is_missing_is_one_line(capsys):
     assert main(["xc7", "--yosys", "/no/such/yosys"]) == 1
     assert "error: no Yosys found" in capsys.readouterr().err
