@@ -84,6 +84,9 @@ class EngineConfig:
     rounds: int = 13
     #: Cycles without any progress after which a program ends with an error.
     watchdog_cycles: int = 1 << 16
+    #: Decoder lanes that share the memories of their `ans` tables: 1, or 2 through memories that have two ports to read
+    #: with, one of which also writes. Changes no cycle.
+    table_lanes: int = 1
     #: Whether the post-processor's writes are brought out for layer checks. Changes no cycle.
     trace: bool = True
     #: How a lane multiplies: "multiplier", or "planes", smaller on FPGAs.
@@ -119,6 +122,7 @@ class EngineConfig:
         require(9 * (self.parameter_channels - self.columns) >= self.burst_beats * self.bus_bytes, "parameter_channels",
                 "enough for a column tile and a burst")
         require(self.rounds in (13, 20), "rounds", "13 or 20")
+        require(self.table_lanes in (1, 2), "table_lanes", "1 or 2")
         # An `ans` table is built in 1,035 cycles in which nothing else may move.
         require(2048 <= self.watchdog_cycles < 1 << 32, "watchdog_cycles", "in 2048..2^32-1")
 
@@ -159,8 +163,9 @@ class EngineConfig:
 
     @property
     def hash(self) -> int:
-        """32 bits over every parameter but the name and the trace: a program runs only where it was compiled for."""
-        fields = {key: value for key, value in dataclasses.asdict(self).items() if key not in ("name", "trace")}
+        """32 bits over every parameter that a program depends on: it runs only where it was compiled for."""
+        fields = {key: value for key, value in dataclasses.asdict(self).items()
+                  if key not in ("name", "table_lanes", "trace")}
         # Older than the choice of lanes.
         if self.lane == LANES[0]:
             del fields["lane"]

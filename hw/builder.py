@@ -6,9 +6,11 @@ from amaranth.lib.wiring import In, Out
 
 from arch.config import EngineConfig
 from arch.descriptor import Code
+from hw.bits import count_ones
 from hw.commands import BuildCommand
 from hw.decoder import decode_step, symbol_rows
-from hw.table import ENTRY_BITS, ScaleTable, count_ones, encode_weight, table_layout
+from hw.lane import symbol_bits
+from hw.table import ENTRY_BITS, ScaleTable, encode_weight, table_layout
 from hw.threefry import RandomStream
 from hw.walker import StepWalker, row_place
 from hw.weights import weight_write
@@ -155,14 +157,14 @@ class WeightBuilder(wiring.Component):
                 table.table.eq(layer.table),
                 table.stored.eq(layer.stored),
                 table.lanes.eq(Mux(place.columns > row, place.lanes, 0)),
-                table.symbols.eq(symbols.word_select(row, 8 * lanes)),
+                table.symbols.eq(symbols.word_select(row, symbol_bits(config) * lanes)),
                 table.signs.eq(random.signs.payload.word_select(place.part, lanes)),
             ]
             with m.If(meet):
                 m.d.sync += weights[row].eq(table.weights)
 
         slot = Signal(range(config.weight_slots))
-        present = count_ones([Mux(where.columns > row, where.lanes, 0) for row in generators])
+        present = sum(Mux(where.columns > row, where.lanes, 0) for row in generators)
         nonzero = count_ones([weight.any() for row in weights for weight in row])
         m.d.sync += [
             self.write.valid.eq(met),

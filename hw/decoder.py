@@ -4,13 +4,15 @@ from amaranth import *
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.config import ANS_BITS, MASK_WORD_BITS, MAX_COATS, EngineConfig
+from arch.config import MASK_WORD_BITS, MAX_COATS, EngineConfig
 from arch.depths import QUEUED_STEPS
 from arch.descriptor import Code, Error
-from hw.ans import AnsTable
+from hw.ans import AnsTable, TableMemory
+from hw.bits import above, exceeds
 from hw.commands import DecodeCommand
+from hw.deal import Dealer
 from hw.instance import emitted_instance
-from hw.lane import SYMBOL_BITS, DecoderLane, lane_ports, lane_value_bits
+from hw.lane import DecoderLane, lane_code, lane_ports, symbol_bits
 
 __all__ = ["CoatDecoder", "connect_masks", "decode_step", "symbol_rows"]
 
@@ -29,7 +31,7 @@ def decode_step(config: EngineConfig) -> data.StructLayout:
 
 def symbol_rows(config: EngineConfig) -> data.StructLayout:
     """The symbols of one step: decoder lane ``g * lanes + l`` is lane l of row g."""
-    return data.StructLayout({"symbols": data.ArrayLayout(SYMBOL_BITS, config.decoder_lanes)})
+    return data.StructLayout({"symbols": data.ArrayLayout(symbol_bits(config), config.decoder_lanes)})
 
 
 def connect_masks(m: Module, masks: wiring.Component, decoder: wiring.Component):
@@ -38,26 +40,6 @@ def connect_masks(m: Module, masks: wiring.Component, decoder: wiring.Component)
                  for name in ("words", "available", "past_end", "left_over")]
     m.d.comb += [getattr(masks, name).eq(getattr(decoder, name))
                  for name in ("take", "save", "restore", "release", "finish")]
-
-
-def _exclusive_ranks(m: Module, bits: Value, limit: int) -> tuple[list[Value], Value]:
-    """For every bit of ``bits`` how many below it are set, and how many are set in all; any count >= ``limit`` (a power
-    of two) is some number >= ``limit``. A prefix network of logarithmic depth."""
-    width = limit.bit_length()
-
-    def add(name, left, right):
-        total = Signal(width, name=name)
-        low = Signal(width, name=f"{name}_low")
-        m.d.comb += [low.eq(left[:-1] + right[:-1]), total.eq(low | Cat(Const(0, width - 1), left[-1] | right[-1]))]
-        return total
-
-    counts = [Cat(bit, Const(0, width - 1)) for bit in bits]
-    span = 1
-    while span < len(counts):
-        counts = [add(f"count_{span}_{index}", counts[index // span * span - 1], count) if index & span else count
-                  for index, count in enumerate(counts)]
-        span *= 2
-    return [Const(0, width), *counts[:-1]], counts[-1]
 
 
 class CoatDecoder(wiring.Component):
@@ -141,10 +123,13 @@ class CoatDecoder(wiring.Component):
 
         # The layer.
         code, coats = Signal(Code), Signal(range(MAX_COATS + 1))
-        length, mask = Signal(range(max(SYMBOL_BITS, ANS_BITS) + 1)), Signal(lane_value_bits(config))
-        running, ending, start = Signal(), Signal(), Signal()
+        lanes_code = Signal(lane_code(config))
+        running, ending, start, begin = Signal(), Signal(), Signal(), Signal()
         command = self.command.payload
-        used = Cat(command.run_bytes > lane % config.lanes for lane in lanes)
+        # A run longer than a row uses all lanes.
+        row_bits = config.lanes.bit_length() - 1
+        used = (above(command.run_bytes[:row_bits], config.lanes)
+                | command.run_bytes[row_bits:].any().replicate(config.lanes)).replicate(config.build_columns)
         m.submodules.table = table = AnsTable()
         wants_table = command.code == Code.ANS
         m.d.comb += [
@@ -155,12 +140,22 @@ class CoatDecoder(wiring.Component):
             self.command.ready.eq(~running & ~ending & (table.ready | ~wants_table)),
             start.eq(self.command.valid & self.command.ready),
         ]
+        wants_unary, wants_stored = command.code == Code.UNARY, command.code == Code.STORED
+        longest = Mux(wants_table, table.longest, command.symbol_bits)
+        symbol_ones = (1 << command.symbol_bits) - 1
+        of_length = ~(wants_table | wants_unary)
+        m.d.sync += begin.eq(start)
         with m.If(start):
             m.d.sync += [
                 code.eq(command.code),
                 coats.eq(command.coats),
-                length.eq(Mux(wants_table, table.longest, command.symbol_bits)),
-                mask.eq((1 << command.symbol_bits) - 1),
+                lanes_code.ans.eq(wants_table),
+                lanes_code.length.eq(Mux(of_length, command.symbol_bits, 0)),
+                lanes_code.mask.eq(Mux(of_length, symbol_ones, 0)),
+                lanes_code.sign.eq(Mux(wants_stored, symbol_ones & ~(symbol_ones >> 1), 0)),
+                lanes_code.coats.eq(Mux(wants_unary, command.coats, 0)),
+                lanes_code.ones.eq(Mux(wants_unary, symbol_ones, 0)),
+                lanes_code.limit.eq(Mux(longest == 0, MASK_WORD_BITS - 1, MASK_WORD_BITS - longest)),
                 running.eq(1),
             ]
 
@@ -173,8 +168,8 @@ class CoatDecoder(wiring.Component):
         with m.If(self.step.ready):
             m.d.sync += [
                 waiting.eq(self.step.valid),
-                takes_part.eq(Cat((step.columns > lane // config.lanes) & (step.lanes > lane % config.lanes)
-                                  for lane in lanes)),
+                takes_part.eq(Cat(above(step.lanes, config.lanes) & column.replicate(config.lanes)
+                                  for column in above(step.columns, config.build_columns))),
                 save.eq(step.save),
                 restore.eq(step.restore),
                 release.eq(step.release),
@@ -182,26 +177,29 @@ class CoatDecoder(wiring.Component):
             ]
 
         # Requests: one mask per step that has any. `asking` is what is left of the oldest one.
-        asking, crossed, served, remaining = (Signal(config.decoder_lanes, name=name)
-                                              for name in ("asking", "crossed", "served", "remaining"))
+        asking, crossed, request, served, remaining = (
+            Signal(config.decoder_lanes, name=name) for name in ("asking", "crossed", "request", "served", "remaining"))
         pending, more = Signal(), Signal()
         m.submodules.requests = requests = ResetInserter(self.restore | self.finish)(
             fifo.SyncFIFO(width=config.decoder_lanes, depth=QUEUED_STEPS))
-        ranks, total = _exclusive_ranks(m, asking, config.refill_words)
+        m.submodules.dealer = dealer = Dealer(config.decoder_lanes, config.refill_words, MASK_WORD_BITS + 1)
         m.d.comb += [
-            served.eq(Cat(asking[lane] & (ranks[lane] < self.available) for lane in lanes)),
-            self.take.eq(Mux(total < self.available, total, self.available)),
+            dealer.asking.eq(asking),
+            dealer.available.eq(self.available),
+            *(word.eq(Cat(self.words[index], self.past_end[index])) for index, word in enumerate(dealer.words)),
+            served.eq(dealer.served),
+            self.take.eq(dealer.take),
             remaining.eq(asking & ~served),
             more.eq(remaining.any()),
+            request.eq(crossed | used & start.replicate(len(used))),
             pending.eq(asking.any() | requests.r_rdy),
             requests.r_en.eq(~more),
-            requests.w_data.eq(Mux(start, used, crossed)),
+            requests.w_data.eq(request),
+            # A layer starts with two requests of every used lane: one here, one in the queue.
             requests.w_en.eq(start | crossed.any() & (more | requests.r_rdy)),
         ]
-        m.d.sync += asking.eq(Mux(more, remaining, Mux(requests.r_rdy, requests.r_data, crossed)))
-        # A layer starts with two requests of every used lane: one here, one in the queue.
-        with m.If(start):
-            m.d.sync += asking.eq(used)
+        # Nothing remains unless there is more.
+        m.d.sync += asking.eq(remaining | Mux(more, 0, Mux(requests.r_rdy, requests.r_data, request)))
         with m.If(self.restore | self.finish):
             m.d.sync += asking.eq(0)
 
@@ -212,11 +210,9 @@ class CoatDecoder(wiring.Component):
 
         current_valid, current_virtual, following_valid, following_virtual = of_lanes(
             "current_valid", "current_virtual", "following_valid", "following_virtual")
-        saved_current_virtual, saved_following_virtual = of_lanes("saved_current_virtual", "saved_following_virtual")
-        opened, opened_virtual, used_virtual = of_lanes("opened", "opened_virtual", "used_virtual")
+        opened, used_virtual, virtual = of_lanes("opened", "used_virtual", "virtual")
         ready, move, opening = of_lanes("ready", "move", "opening")
-        fits, crosses, overlaps, has_bits, bad = of_lanes("fits", "crosses", "overlaps", "has_bits", "bad")
-        virtual = Signal(config.decoder_lanes)
+        fits, crosses, within, bad = of_lanes("fits", "crosses", "within", "bad")
         m.d.comb += [
             ready.eq(~takes_part | current_valid & (following_valid | fits)),
             crossed.eq(Mux(fire, takes_part & crosses, 0)),
@@ -228,55 +224,48 @@ class CoatDecoder(wiring.Component):
             following_valid.eq(served | following_valid & ~move),
             current_virtual.eq(current_virtual & ~move | following_virtual & move),
             opened.eq(opened | opening),
-            opened_virtual.eq(opened_virtual & ~opening | following_virtual & opening),
         ]
         with m.If(asking.any()):
             m.d.sync += following_virtual.eq(following_virtual & ~served | virtual & served)
         with m.If(fire):
+            # A word is used if the step begins or ends behind its first bit.
             m.d.sync += used_virtual.eq(
-                takes_part & (current_virtual & (opened_virtual | has_bits) | following_virtual & overlaps))
+                takes_part & (current_virtual & (within | crosses) | following_virtual & within & crosses))
+        # Nothing is asked for when the state is saved, so both words are there. Bits of them that are used were used
+        # after the save already: if a word was virtual, that has been said.
+        with m.If(self.restore):
+            m.d.sync += [current_valid.eq(~0), following_valid.eq(~0), current_virtual.eq(0), following_virtual.eq(0)]
         with m.If(start):
             m.d.sync += [current_valid.eq(0), following_valid.eq(0), opened.eq(0)]
-        # Nothing is asked for when the state is saved, so both words are there.
-        with m.If(self.save):
-            m.d.sync += [saved_current_virtual.eq(current_virtual), saved_following_virtual.eq(following_virtual)]
-        with m.If(self.restore):
-            m.d.sync += [
-                current_virtual.eq(saved_current_virtual),
-                following_virtual.eq(saved_following_virtual),
-                current_valid.eq(~0),
-                following_valid.eq(~0),
-            ]
 
-        # Lanes.
+        # Lanes and their tables.
+        memories = [TableMemory(config.table_lanes) for _ in range(config.decoder_lanes // config.table_lanes)]
+        for number, memory in enumerate(memories):
+            m.submodules[f"tables_{number}"] = memory
+            m.d.comb += [memory.bank.eq(table.bank), memory.write.eq(table.write)]
         rows = self.rows
         for number in lanes:
             lane = lane_ports(config).create(path=(f"lane_{number}",)) if self._emit else DecoderLane(config)
+            memory, port = memories[number // config.table_lanes], number % config.table_lanes
             m.submodules[f"lane_{number}"] = emitted_instance("topcoat_lane", lane) if self._emit else lane
-            rank = ranks[number][:-1]
             m.d.comb += [
-                lane.length.eq(length),
-                lane.mask.eq(mask),
-                lane.ans.eq(code == Code.ANS),
-                lane.bank.eq(table.bank),
-                lane.table.eq(table.write),
-                lane.unary.eq(code == Code.UNARY),
-                lane.stored.eq(code == Code.STORED),
+                lane.code.eq(lanes_code),
+                memory.fetch[port].eq(lane.fetch),
+                memory.states[port].eq(lane.state),
+                lane.entry.eq(memory.entries[port]),
+                lane.begin.eq(begin),
                 lane.save.eq(self.save),
                 lane.restore.eq(self.restore),
                 lane.arrive.eq(served[number]),
-                lane.word.eq(self.words.as_value().word_select(rank, MASK_WORD_BITS)),
-                virtual[number].eq(self.past_end.bit_select(rank, 1)),
+                Cat(lane.word, virtual[number]).eq(dealer.dealt[number]),
                 lane.move.eq(move[number]),
                 lane.opening.eq(opening[number]),
-                lane.opened.eq(opened[number]),
                 lane.fire.eq(fire),
                 lane.takes_part.eq(takes_part[number]),
                 fits[number].eq(lane.fits),
-                has_bits[number].eq(lane.has_bits),
                 crosses[number].eq(lane.crosses),
-                overlaps[number].eq(lane.overlaps),
-                bad[number].eq(rows.payload.symbols[number] > coats),
+                within[number].eq(lane.within),
+                bad[number].eq(exceeds(rows.payload.symbols[number][:len(coats)], coats)),
             ]
             with m.If(fire):
                 m.d.sync += rows.payload.symbols[number].eq(Mux(takes_part[number], lane.symbol, 0))

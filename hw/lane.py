@@ -2,41 +2,44 @@
 
 from amaranth import *
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from arch.config import ANS_BITS, MASK_WORD_BITS, MAX_COATS, EngineConfig
-from arch.depths import ANS_BANKS
-from hw.ans import ENTRIES, ans_entry, table_write
+from hw.ans import ans_entry
+from hw.bits import exceeds
 
-__all__ = ["DecoderLane", "SYMBOL_BITS", "lane_ports", "lane_value_bits"]
-
-SYMBOL_BITS = 8
-"""Width of a symbol on its way to the weight builder."""
+__all__ = ["DecoderLane", "lane_code", "lane_ports", "symbol_bits"]
 
 
-def lane_value_bits(config: EngineConfig) -> int:
-    """Bits of the longest symbol that is not `ans`."""
-    return max(MAX_COATS, config.weight_bits)
+def symbol_bits(config: EngineConfig) -> int:
+    """Width of a symbol on its way to the weight builder: a coat index or a stored weight."""
+    return max(MAX_COATS.bit_length(), config.weight_bits)
+
+
+def lane_code(config: EngineConfig) -> data.StructLayout:
+    """A layer's code, as every lane needs it."""
+    return data.StructLayout({
+        #: Symbols are `ans`.
+        "ans": 1,
+        #: `raw` and `stored`: bits of a symbol, as many ones, and for `stored` the last of them; otherwise zero.
+        "length": range(symbol_bits(config) + 1),
+        "mask": symbol_bits(config),
+        "sign": symbol_bits(config),
+        #: `unary`: the number of coats and as many ones; otherwise zero.
+        "coats": range(MAX_COATS + 1),
+        "ones": MAX_COATS,
+        #: The last position from which on the longest symbol is in the same word.
+        "limit": range(MASK_WORD_BITS),
+    })
 
 
 def lane_ports(config: EngineConfig) -> wiring.Signature:
     """Ports of a :class:`DecoderLane`."""
     return wiring.Signature({
-        #: Bits of the longest symbol.
-        "length": In(range(max(SYMBOL_BITS, ANS_BITS) + 1)),
-        #: As many ones; not for `ans`.
-        "mask": In(lane_value_bits(config)),
-        #: Symbols are `ans`.
-        "ans": In(1),
-        #: Which table is the layer's.
-        "bank": In(range(ANS_BANKS)),
-        #: Entries of the tables.
-        "table": In(table_write()),
-        #: Symbols are unary.
-        "unary": In(1),
-        #: Symbols are signed.
-        "stored": In(1),
+        #: The layer's code.
+        "code": In(lane_code(config)),
+        #: The layer's first word comes in a later cycle: go to where its symbols begin.
+        "begin": In(1),
         #: Remember the words and the position.
         "save": In(1),
         #: Return to them.
@@ -46,23 +49,24 @@ def lane_ports(config: EngineConfig) -> wiring.Signature:
         "word": In(MASK_WORD_BITS),
         #: The next word becomes the current one.
         "move": In(1),
-        #: The first word is here: take the first state of `ans` from it, or begin at its first bit.
+        #: The next word is the first one: take the first state of `ans` from it.
         "opening": In(1),
-        #: That has been done.
-        "opened": In(1),
         #: A step is decoded, in which the lane takes part: consume the symbol.
         "fire": In(1),
         "takes_part": In(1),
         #: The bits of the longest symbol are all in the current word.
         "fits": Out(1),
         #: The symbol, sign-extended if stored.
-        "symbol": Out(SYMBOL_BITS),
-        #: The symbol has bits of its own: one of `ans` may have none.
-        "has_bits": Out(1),
+        "symbol": Out(symbol_bits(config)),
         #: It ends with the current word or behind it.
         "crosses": Out(1),
-        #: It has bits of the next word.
-        "overlaps": Out(1),
+        #: It ends within a word.
+        "within": Out(1),
+        #: The state of `ans` whose entry is read.
+        "fetch": Out(1),
+        "state": Out(ANS_BITS),
+        #: What was read.
+        "entry": In(ans_entry()),
     })
 
 
@@ -79,82 +83,75 @@ class DecoderLane(wiring.Component):
     """Data path of one lane: two words of its bit stream and the symbol at its position.
 
     Operation: ``symbol`` is the symbol at the position, which ``fire`` moves past it. Which words are valid, and which
-    are real, the :class:`~hw.decoder.CoatDecoder` keeps for all lanes together.
+    are real, the :class:`~hw.decoder.CoatDecoder` keeps for all lanes together. What a code does not use of
+    ``code`` is zero and adds nothing to a symbol or its length: so they are sums, not choices.
 
-    For `ans` the symbol, the number of bits that follow it and the next state without them come straight from the
-    output of the table's memory, where the entry of the lane's state waits; ``fire`` reads that of the next one, and
+    For `ans` the symbol, the number of bits that follow it and the next state without them are the entry of the lane's
+    state, which waits at the output of a :class:`~hw.ans.TableMemory`; ``fire`` fetches that of the next state, and
     ``opening`` that of the first one.
 
     Latency: none; a word that arrives is seen in the following cycle.
 
     Members
     -------
-    See the comments in :func:`lane_ports`.
+    See the comments in :func:`lane_ports` and :func:`lane_code`.
     """
 
     def __init__(self, config: EngineConfig):
-        self._value_bits = lane_value_bits(config)
         super().__init__(lane_ports(config))
 
     def elaborate(self, platform):
         m = Module()
-        state = data.StructLayout({
+        code = self.code
+        layout = data.StructLayout({
             "current": MASK_WORD_BITS,
             "following": MASK_WORD_BITS,
             "position": range(MASK_WORD_BITS),
-            "entry": ANS_BITS,  # the state of `ans`
+            "state": ANS_BITS,  # of `ans`
         })
-        now, saved = ({name: Signal(field.shape, name=f"{prefix}{name}") for name, field in state}
+        now, saved = ({name: Signal(field.shape, name=f"{prefix}{name}") for name, field in layout}
                       for prefix in ("", "saved_"))
 
-        window_bits = max(self._value_bits, ANS_BITS)
-        window, masked = Signal(window_bits), Signal(self._value_bits)
-        ones = Signal(range(MAX_COATS + 1))
-        m.d.comb += [
-            window.eq(Cat(now["current"], now["following"]).bit_select(now["position"], window_bits)),
-            masked.eq(window & self.mask),
-            ones.eq(_trailing_ones(masked[:MAX_COATS])),
-        ]
+        # By the widest distance first: that leaves the fewest bits to move.
+        window = Cat(now["current"], now["following"])
+        for power in reversed(range(len(now["position"]))):
+            shifted = Signal(ANS_BITS - 1 + (1 << power), name=f"window_{power}")
+            m.d.comb += shifted.eq(Mux(now["position"][power], window >> (1 << power), window))
+            window = shifted
 
-        # The bank that is read is not written: synthesis need not care about the order of a write and a read.
-        m.submodules.entries = entries = Memory(shape=ans_entry(), depth=ANS_BANKS * ENTRIES, init=[],
-                                                attrs={"no_rw_check": 1})
-        store, fetch = entries.write_port(), entries.read_port()
-        entry = fetch.data
-        next_entry, read_entry = Signal(ANS_BITS), Signal(ANS_BITS)
+        next_state = Signal(ANS_BITS)
         m.d.comb += [
-            store.en.eq(self.table.valid),
-            store.addr.eq(self.table.address),
-            store.data.eq(self.table.entry),
             # The base has zeros where bits follow.
-            next_entry.eq(entry.base | window & ~(Const((1 << ANS_BITS) - 1) << entry.bits)),
-            # What is read is known early, whether it is read is known late.
-            read_entry.eq(Mux(self.restore, saved["entry"], Mux(self.opened, next_entry, now["following"]))),
-            fetch.addr.eq(Cat(read_entry, self.bank)),
-            fetch.en.eq(self.ans & (self.fire & self.takes_part | self.restore | self.opening)),
+            next_state.eq(self.entry.base | window & ~(Const((1 << ANS_BITS) - 1) << self.entry.bits)),
+            # Three sources, none or one of them gated through.
+            self.state.eq(Mux(self.restore, saved["state"], 0) | Mux(self.opening, now["following"], 0)
+                          | Mux(self.restore | self.opening, 0, next_state)),
+            self.fetch.eq(code.ans & (self.fire & self.takes_part | self.restore | self.opening)),
         ]
-        with m.If(fetch.en):
-            m.d.sync += now["entry"].eq(read_entry)
+        with m.If(self.fetch):
+            m.d.sync += now["state"].eq(self.state)
 
-        negative = self.stored & (masked & (self.mask ^ self.mask >> 1)).any()
-        consumed = Signal.like(self.length)
+        ones, negative, terminated = Signal(range(MAX_COATS + 1)), Signal(), Signal()
+        consumed = Signal(range(max(ANS_BITS, len(self.symbol)) + 1))
         end = Signal(range(2 * MASK_WORD_BITS))
         m.d.comb += [
-            self.symbol.eq(Mux(self.ans, entry.symbol, Mux(
-                self.unary, ones, masked | Mux(negative, ~self.mask.as_signed(), 0)))),
-            consumed.eq(Mux(self.ans, entry.bits, Mux(self.unary, ones + (ones != self.length), self.length))),
-            end.eq(now["position"] + consumed),
-            self.fits.eq(now["position"] + self.length <= MASK_WORD_BITS),
-            self.has_bits.eq(~self.ans | (entry.bits != 0)),
+            ones.eq(_trailing_ones(window & code.ones)),
+            terminated.eq(ones != code.coats),
+            negative.eq((window & code.sign).any()),
+            self.symbol.eq(ones | window & code.mask | Mux(negative, ~code.mask, 0)
+                           | Mux(code.ans, self.entry.symbol, 0)),
+            consumed.eq(ones | code.length | Mux(code.ans, self.entry.bits, 0)),
+            # One addition: the zero that ends ones is its carry.
+            end.eq((Cat(terminated, now["position"]) + Cat(terminated, consumed)) >> 1),
+            self.fits.eq(~exceeds(now["position"], code.limit)),
             self.crosses.eq(end[-1]),
-            self.overlaps.eq(end > MASK_WORD_BITS),
+            self.within.eq(end[:-1].any()),
         ]
 
-        with m.If(self.fire):
-            with m.If(self.takes_part):
-                m.d.sync += now["position"].eq(end)
-        with m.If(self.opening):
-            m.d.sync += now["position"].eq(Mux(self.ans, ANS_BITS, 0))
+        with m.If(self.fire & self.takes_part):
+            m.d.sync += now["position"].eq(end)
+        with m.If(self.begin):
+            m.d.sync += now["position"].eq(Mux(code.ans, ANS_BITS, 0))
         with m.If(self.move):
             m.d.sync += now["current"].eq(now["following"])
         with m.If(self.arrive):
@@ -162,5 +159,5 @@ class DecoderLane(wiring.Component):
         with m.If(self.save):
             m.d.sync += [saved[name].eq(now[name]) for name in now]
         with m.If(self.restore):
-            m.d.sync += [now[name].eq(saved[name]) for name in now]
+            m.d.sync += [now[name].eq(saved[name]) for name in now if name != "state"]  # that one is fetched
         return m

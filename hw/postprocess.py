@@ -8,11 +8,11 @@ from amaranth.lib.wiring import In, Out
 from arch import latency
 from arch.config import EngineConfig
 from arch.descriptor import PoolMode
+from hw.bits import count_ones
 from hw.commands import PostCommand
 from hw.drain import DrainWalker, drain_step
 from hw.parameters import parameter_row, row_offset
 from hw.requantise import ACCUMULATOR_BITS, Requantiser
-from hw.table import count_ones
 
 __all__ = ["PostProcessor"]
 

@@ -5,8 +5,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.config import MAX_COATS, EngineConfig
+from hw.bits import above
+from hw.lane import symbol_bits
 
-__all__ = ["ScaleTable", "count_ones", "encode_weight", "table_layout"]
+__all__ = ["ScaleTable", "encode_weight", "table_layout"]
 
 ENTRY_BITS = 8
 """Width of a table entry in a descriptor: entry M is signed byte M of ``table_low`` and ``table_high``."""
@@ -18,19 +20,12 @@ def table_layout(config: EngineConfig) -> data.ArrayLayout:
 
 
 def encode_weight(config: EngineConfig, value: Value) -> Value:
-    """A two's complement byte within the weight range, in the array's encoding."""
+    """A two's complement number within the weight range, in the array's encoding."""
     if config.weight_bits == ENTRY_BITS:
         return value
     negative = value[-1]
     magnitude = Mux(negative, -value, value)[:config.weight_bits - 1]
     return Cat(magnitude, negative & magnitude.any())
-
-
-def count_ones(bits: list[Value]) -> Value:
-    """Number of set bits, as a balanced tree."""
-    if len(bits) == 1:
-        return bits[0]
-    return count_ones(bits[:len(bits) // 2]) + count_ones(bits[len(bits) // 2:])
 
 
 class ScaleTable(wiring.Component):
@@ -52,7 +47,7 @@ class ScaleTable(wiring.Component):
             #: Lanes within the run.
             "lanes": In(range(config.lanes + 1)),
             #: Coat indices, or weights in two's complement.
-            "symbols": In(data.ArrayLayout(8, config.lanes)),
+            "symbols": In(data.ArrayLayout(symbol_bits(config), config.lanes)),
             #: Set bits negate.
             "signs": In(config.lanes),
             #: The weights, encoded.
@@ -62,6 +57,7 @@ class ScaleTable(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bits = self._config.weight_bits
+        present = above(self.lanes, self._config.lanes)
         for lane in range(self._config.lanes):
             symbol, sign = self.symbols[lane], self.signs[lane]
             entry, signed_entry = Signal(bits, name=f"entry_{lane}"), Signal(bits, name=f"signed_entry_{lane}")
@@ -71,6 +67,6 @@ class ScaleTable(wiring.Component):
             else:
                 magnitude = entry[:-1]
                 m.d.comb += signed_entry.eq(Cat(magnitude, (entry[-1] ^ sign) & magnitude.any()))
-            with m.If(self.lanes > lane):
+            with m.If(present[lane]):
                 m.d.comb += self.weights[lane].eq(Mux(self.stored, encode_weight(self._config, symbol), signed_entry))
         return m

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from arch.config import EngineConfig
+from arch.config import ANS_BITS, MAX_COATS, EngineConfig
 from arch.depths import ANS_BANKS, QUEUED_STEPS
 from hw.ans import ENTRIES, ans_entry
 from hw.decoder import decode_step
@@ -74,14 +74,17 @@ def memories(config: EngineConfig) -> tuple[Shape, ...]:
         Shape(name="mask buffer", count=1, depth=config.mask_bytes // config.bus_bytes, width=config.bus_bits),
         Shape(name="parameters", count=1, depth=config.parameter_channels // config.requantiser_lanes,
               width=parameter_row(config).size),
-        Shape(name="ans tables", count=config.decoder_lanes, depth=ANS_BANKS * ENTRIES, width=ans_entry().size),
+        # Of two lanes, the second port reads, too: CACTI's cell grows by as much with any second port.
+        Shape(name="ans tables", count=config.decoder_lanes, depth=ANS_BANKS * ENTRIES // config.table_lanes,
+              width=ans_entry().size),
+        Shape(name="ans counters", count=1, depth=MAX_COATS + 1, width=ANS_BITS + 1, registered=False),
         Shape(name="decoder requests", count=1, depth=QUEUED_STEPS, width=config.decoder_lanes, registered=False),
         Shape(name="builder steps", count=1, depth=depth, width=decode_step(config).size, registered=False),
         Shape(name="builder places", count=1, depth=depth, width=row_place(config).size, registered=False),
     ))
 
 
-WEIGHT_PATH_MEMORIES = ("ans tables", "decoder requests", "builder steps", "builder places")
+WEIGHT_PATH_MEMORIES = ("ans tables", "ans counters", "decoder requests", "builder steps", "builder places")
 """Memories of random stream, coat decoder and weight builder."""
 
 

@@ -27,9 +27,9 @@ def _log2(value: int) -> int:
 
 
 TERMS: dict[str, Callable[[EngineConfig], tuple[float, ...]]] = {
-    # Requests are ranked by a prefix network; every lane chooses among the words of a cycle.
-    "decoder": lambda c: (1, c.decoder_lanes, c.decoder_lanes * (c.refill_words - 1),
-                          c.decoder_lanes * _log2(c.decoder_lanes) * _log2(2 * c.refill_words)),
+    # A network as deep as the logarithm of the words of a cycle; tables of two lanes have multiplexers.
+    "decoder": lambda c: (1, c.decoder_lanes, c.decoder_lanes * _log2(c.refill_words),
+                          c.decoder_lanes * (c.table_lanes - 1)),
     # A lane chooses among 8 table entries; rows of signs and counts of them.
     "builder": lambda c: (1, c.build_columns, c.decoder_lanes, c.decoder_lanes * c.weight_bits),
     # Multiplexers in front of and behind the banks; three rotators.

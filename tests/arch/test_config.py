@@ -32,6 +32,6 @@ def test_unknown_preset():
 
 def test_hash_ignores_only_what_changes_no_program():
     config = EngineConfig.preset("tiny")
-    assert dataclasses.replace(config, name="other", trace=False).hash == config.hash
+    assert dataclasses.replace(config, name="other", trace=False, table_lanes=2).hash == config.hash
     assert len({preset.hash for preset in PRESETS.values()}) == len(PRESETS)
     assert EngineConfig.preset("tiny", rounds=20).hash != config.hash

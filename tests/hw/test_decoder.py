@@ -10,6 +10,7 @@ import pytest
 from arch.config import EngineConfig
 from arch.descriptor import Error
 from hw.ans import AnsTable
+from hw.lane import symbol_bits
 from tests.hw.mask_stream import Table, decode_ans, encode, pack, steps_of
 from tests.hw.weight_path import CODES, MaskedDecoder, random_values, receive, send, simulate
 
@@ -21,6 +22,7 @@ CONFIGS = {
     "two rows a step": dataclasses.replace(TINY, build_columns=2, refill_words=4),
     "all rows a step": dataclasses.replace(TINY, build_columns=4, lanes=4, refill_words=1),
     "eight bits": dataclasses.replace(TINY, weight_bits=8),
+    "shared tables": dataclasses.replace(TINY, table_lanes=2),
 }
 
 
@@ -128,7 +130,7 @@ def decode(config, layers, rng=None, settle=20, memory=None):
 
 
 def expected_row(config, step):
-    return [step.values.get(lane, 0) & 0xFF for lane in range(config.decoder_lanes)]
+    return [step.values.get(lane, 0) & (1 << symbol_bits(config)) - 1 for lane in range(config.decoder_lanes)]
 
 
 def random_shape(rng, config):

@@ -19,7 +19,7 @@ def test_an_outline_has_ports_and_nothing_inside():
     assert text.count("  outline_DecoderLane ") == PRESETS["tiny"].decoder_lanes
     outline = text[text.index("(* blackbox *)\nmodule outline_DecoderLane("):]
     outline = outline[:outline.index("endmodule")]
-    assert "input [15:0] \\word ," in outline and "output [7:0] \\symbol ," in outline
+    assert "input [15:0] \\word ," in outline and "output [3:0] \\symbol ," in outline
     assert "reg" not in outline and "assign" not in outline
     assert "module topcoat_block.lane" not in text
 
