@@ -25,11 +25,35 @@ ANS_HELD = 1
 ANS_TABLE = 1035
 """The same if it has to be built: a cycle to look, 7 for the boundaries, 1024 entries, 3 in the pipeline."""
 
+BURST_LENGTH = 2
+"""From the cycle in which a reader or a store takes a command, or is granted a burst, to the first one in which it
+knows the next burst: a reader decides on it, a store shows its request."""
+
+BURST_SPACE = 2
+"""From the first cycle in which a reader's consumer has room to the first one in which the reader decides on a burst
+that needs it."""
+
 BURST_REQUEST = 1
 """From the cycle in which a reader decides on a burst to the one in which it shows the request."""
 
 TAG = 2
 """From the cycle in which a burst is granted to the first one in which its beats can be taken."""
+
+QUIET = 3
+"""From the last beat that anyone reads to the first cycle in which the dispatcher can end the program."""
+
+JUDGE = 1
+"""From the cycle in which the dispatcher has a whole descriptor to the first one in which it can obey it."""
+
+CRC = 2
+"""From a beat to the checksum register after it."""
+
+LOAD_BEAT = 1
+"""From a beat that the load unit takes to the first cycle in which it can be written."""
+
+MET = 1
+"""From the cycle in which a load or a store at hand, and all it waits for, have been counted to the first one in which
+it can begin."""
 
 DONE = 2
 """From the last beat that a load writes, or the cycle in which a store sees its last acknowledgement counted, to the

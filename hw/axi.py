@@ -1,15 +1,15 @@
 """The memory interface as an AXI4 manager, and the AXI signatures (AMBA AXI and ACE protocol, IHI 0022)."""
 
 from amaranth import *
-from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.config import EngineConfig
 from arch.depths import OUTSTANDING_BURSTS
 from hw.memory import memory_port
-from hw.queue import Queue
+from hw.queue import Queue, RegisterSlice
 
-__all__ = ["Response", "axi4_port", "axi4_lite_port", "RegisterSlice", "AxiMaster"]
+__all__ = ["Response", "axi4_port", "axi4_lite_port", "AxiMaster"]
 
 
 class Response(enum.Enum, shape=2):
@@ -54,38 +54,6 @@ def axi4_lite_port(address_bits: int) -> wiring.Signature:
     })
 
 
-class RegisterSlice(wiring.Component):
-    """Cuts every combinational path of a stream: payload, valid and ready all come from registers.
-
-    Operation: a payload that arrives while the last one waits to be taken goes into a spare register.
-
-    Latency: one cycle; one payload per cycle.
-    """
-
-    def __init__(self, payload):
-        super().__init__({
-            #: Where payloads enter.
-            "enter": In(stream.Signature(payload)),
-            #: Where they leave.
-            "leave": Out(stream.Signature(payload)),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        spare = Signal.like(self.enter.payload)
-        spare_valid = Signal()
-        m.d.comb += self.enter.ready.eq(~spare_valid)
-        with m.If(~self.leave.valid | self.leave.ready):
-            m.d.sync += [
-                self.leave.valid.eq(self.enter.valid | spare_valid),
-                self.leave.payload.eq(Mux(spare_valid, spare, self.enter.payload)),
-                spare_valid.eq(0),
-            ]
-        with m.Elif(self.enter.valid & ~spare_valid):
-            m.d.sync += [spare.eq(self.enter.payload), spare_valid.eq(1)]
-        return m
-
-
 class AxiMaster(wiring.Component):
     """Adapts the engine's memory interface to AXI4.
 
@@ -105,7 +73,8 @@ class AxiMaster(wiring.Component):
     Parameters
     ----------
     outstanding : int
-        Bursts under way each way, from the engine's request until the last beat, or the write response, reaches it.
+        Bursts under way each way, from the engine's request until the cycle after the one in which the last beat, or
+        the write response, reaches it.
 
     Members
     -------
@@ -168,7 +137,8 @@ class AxiMaster(wiring.Component):
             memory.read_error.eq(returned.leave.payload.error),
             returned.leave.ready.eq(memory.read_data.ready | self.flush),
         ]
-        read_closes = returned.leave.valid & returned.leave.ready & returned.leave.payload.last
+        read_closes = Signal()
+        m.d.sync += read_closes.eq(returned.leave.valid & returned.leave.ready & returned.leave.payload.last)
         m.d.sync += reads.eq(reads + read_opens - read_closes)
 
         # Write requests; the lengths of their bursts wait for the data.

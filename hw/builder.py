@@ -109,10 +109,10 @@ class WeightBuilder(wiring.Component):
         m.submodules.steps = steps = fifo.SyncFIFO(width=decode_step(config).size, depth=depth)
         m.submodules.places = places = fifo.SyncFIFO(width=place_layout.size, depth=depth)
         walk = walker.walk
-        room, taken = Signal(), Signal()
+        room, taken, moves = Signal(), Signal(), Signal()
         m.d.comb += [
             room.eq(steps.w_rdy & places.w_rdy),
-            taken.eq(walk.valid & room & (walker.stored | signs[0].request.ready)),
+            taken.eq(walk.valid & room & (walker.stored | moves)),
             walk.ready.eq(taken),
             steps.w_data.eq(walk.payload.decode),
             steps.w_en.eq(taken),
@@ -122,7 +122,8 @@ class WeightBuilder(wiring.Component):
             self.step.valid.eq(steps.r_rdy),
             steps.r_en.eq(self.step.ready),
         ]
-        # The generators work in lockstep, so the first one speaks for all; those of absent columns make unused signs.
+        # The generators work in lockstep, so the first one speaks for all: they move on unless its signs have to wait.
+        # Those of absent columns make unused signs.
         for row, random in enumerate(signs):
             m.d.comb += [
                 random.seed.eq(self.seed),
@@ -134,9 +135,11 @@ class WeightBuilder(wiring.Component):
         # Meeting point. A slot is claimed by its first row and counted by its last.
         place = data.View(place_layout, places.r_data)
         free = Signal(range(config.weight_slots + 1), init=config.weight_slots)
-        meet = Signal()
+        meet, open_ = Signal(), Signal()
         m.d.comb += [
-            meet.eq(self.rows.valid & layer_valid & (layer.stored | signs[0].signs.valid) & (free != 0)),
+            open_.eq(self.rows.valid & layer_valid & (free != 0)),
+            moves.eq(~signs[0].signs.valid | open_ & ~layer.stored),
+            meet.eq(open_ & (layer.stored | signs[0].signs.valid)),
             self.rows.ready.eq(meet),
             places.r_en.eq(meet),
             layer_done.eq(meet & place.ends_layer),

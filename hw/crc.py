@@ -61,12 +61,13 @@ class Crc32(wiring.Component):
 
 
 class StreamCrc(wiring.Component):
-    """CRC-32 registers of several streams whose beats come one at a time, around one :class:`Crc32`.
+    """CRC-32 registers of several streams whose beats come one at a time.
 
     Operation: ``state`` is the register of the stream of the last valid beat. The others are put away until their
     stream goes on.
 
-    Latency: ``state`` follows its beat by one cycle.
+    Latency: ``state`` follows its beat by ``latency.CRC`` cycles: what the beat and what the register before it
+    contribute to the next one are exclusive or'ed, so each has a :class:`Crc32` and a cycle of its own.
     """
 
     def __init__(self, bits: int, streams: int):
@@ -88,17 +89,23 @@ class StreamCrc(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.crc = crc = Crc32(self._bits)
-        last = Signal(range(self._streams))
+        m.submodules.of_beat = of_beat = Crc32(self._bits)
+        m.submodules.of_state = of_state = Crc32(self._bits)
+        contribution = Signal(CRC_BITS)
+        valid, first, stream = Signal(), Signal(), Signal.like(self.stream)
+        last = Signal.like(self.stream)
         away = Array(Signal(CRC_BITS, name=f"away_{stream}") for stream in range(self._streams))
-        same = self.stream == last
+        same = stream == last
         m.d.comb += [
-            crc.beat.eq(self.beat),
-            crc.state.eq(Mux(self.first, INITIAL, Mux(same, self.state, away[self.stream]))),
+            of_beat.beat.eq(self.beat),
+            of_state.state.eq(Mux(first, INITIAL, Mux(same, self.state, away[stream]))),
         ]
-        # `next` is used in this place only: a simulator then works it out for valid beats and no others.
+        m.d.sync += valid.eq(self.valid)
+        # Each `next` is used in one place only: a simulator then works it out for valid beats and no others.
         with m.If(self.valid):
-            m.d.sync += [self.state.eq(crc.next), last.eq(self.stream)]
-        with m.If(self.valid & ~same):
+            m.d.sync += [contribution.eq(of_beat.next), first.eq(self.first), stream.eq(self.stream)]
+        with m.If(valid):
+            m.d.sync += [self.state.eq(contribution ^ of_state.next), last.eq(stream)]
+        with m.If(valid & ~same):
             m.d.sync += away[last].eq(self.state)
         return m

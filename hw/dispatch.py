@@ -45,7 +45,8 @@ class Dispatcher(wiring.Component):
     the same way, with ``error``. With ``halt`` nothing more is handed out; ``expired`` ends the program at once.
 
     Latency: a descriptor takes ``BYTES / bus_bytes`` beats, once to come and once more if it waited for its units, and
-    a few cycles; units hold queues so that this is hidden.
+    a few cycles, one of them (``latency.JUDGE``) to see whether it can be obeyed; units hold queues so that this is
+    hidden.
     """
 
     def __init__(self, config: EngineConfig):
@@ -95,6 +96,7 @@ class Dispatcher(wiring.Component):
 
         # The descriptor at work comes out of the queue beat by beat, as soon as the one before it is obeyed.
         words, complete, damaged = Signal(8 * descriptor.BYTES), Signal(), Signal()
+        judged, misplaced, impossible = Signal(), Signal(), Signal()
         obeyed, moved, beats_moved = Signal(), Signal(), Signal(range(descriptor_beats))
         fetching, wrong = self._fetch(m, queue.enter, moved)
         last_beat = beats_moved == descriptor_beats - 1
@@ -108,6 +110,7 @@ class Dispatcher(wiring.Component):
                          beats_moved.eq(Mux(moved, 0, beats_moved + 1))]
         with m.If(moved):
             m.d.sync += [complete.eq(1), damaged.eq(wrong)]
+        m.d.sync += judged.eq(complete & ~obeyed)
         with m.If(obeyed):
             m.d.sync += [complete.eq(0), self.position.eq(self.position + 1)]
 
@@ -152,8 +155,11 @@ class Dispatcher(wiring.Component):
                                     | ((is_layer & field("parameter_reuse")) != parameters_kept))
         # A transfer beyond the activation memory would overwrite its own beats, for millions of them.
         misses = transfers & ((field("beats") == 0) | (field("beats") > config.activation_bytes // config.bus_bytes))
-        impossible = Signal()
-        m.d.comb += impossible.eq(waits_forever | misses | empty_layer | kept_differs)
+        m.d.sync += [
+            # BEGIN comes first, and only there.
+            misplaced.eq((self.position == 0) != (opcode == Opcode.BEGIN)),
+            impossible.eq((opcode != Opcode.BEGIN) & (waits_forever | misses | empty_layer | kept_differs)),
+        ]
 
         def end(error: Error):
             m.d.sync += self.error.eq(error)
@@ -166,7 +172,7 @@ class Dispatcher(wiring.Component):
                 with m.If(self.start):
                     m.d.sync += [
                         self.done.eq(0), self.error.eq(Error.NONE), self.position.eq(0), complete.eq(0),
-                        layers.eq(0), loads.eq(0), stores.eq(0), mask_kept.eq(0), parameters_kept.eq(0),
+                        judged.eq(0), layers.eq(0), loads.eq(0), stores.eq(0), mask_kept.eq(0), parameters_kept.eq(0),
                     ]
                     m.next = "OBEY"
 
@@ -176,15 +182,14 @@ class Dispatcher(wiring.Component):
                     m.next = "IDLE"
                 with m.Elif(self.halt):
                     m.next = "DRAIN"
-                with m.Elif(complete & damaged):
+                with m.Elif(judged & damaged):
                     end(Error.PROGRAM_CRC)
-                # BEGIN comes first, and only there.
-                with m.Elif(complete & ((self.position == 0) != (opcode == Opcode.BEGIN))):
+                with m.Elif(judged & misplaced):
                     m.d.sync += self.error.eq(Mux(self.position == 0, Error.BAD_PROGRAM, Error.BAD_OPCODE))
                     m.next = "DRAIN"
-                with m.Elif(complete & (opcode != Opcode.BEGIN) & impossible):
+                with m.Elif(judged & impossible):
                     end(Error.IMPOSSIBLE)
-                with m.Elif(complete):
+                with m.Elif(judged):
                     with m.Switch(opcode):
                         with m.Case(Opcode.BEGIN):
                             m.d.sync += self.seed.eq(Cat(field("seed_low"), field("seed_high")))
@@ -254,9 +259,11 @@ class Dispatcher(wiring.Component):
                     m.next = "RECEIVE"
             with m.State("RECEIVE"):
                 with m.If(self.beats.valid & self.beats.ready & self.beats.payload.last):
-                    m.next = "CHECK"
+                    m.next = "WAIT"
+            with m.State("WAIT"):
+                m.next = "CHECK"
             with m.State("CHECK"):
-                # The register is that of the last beat in this cycle only.
+                # The register is that of the last beat in this cycle only, `latency.CRC` cycles behind it.
                 m.d.sync += wrong.eq(self.crc != residue())
                 m.next = "FETCHED"
             with m.State("FETCHED"):

@@ -133,7 +133,12 @@ class Engine(wiring.Component):
         # Read side of the memory interface.
         m.submodules.mask_checker = mask_checker = SegmentChecker(config)
         m.submodules.parameter_checker = parameter_checker = SegmentChecker(config)
-        wiring.connect(m, mask_checker.content, masks.beats)
+        m.d.comb += [
+            masks.beats.payload.eq(mask_checker.content.payload),
+            masks.beats.valid.eq(mask_checker.content.valid),
+            # There is room for whatever its reader has asked for.
+            mask_checker.content.ready.eq(1),
+        ]
         wiring.connect(m, parameter_checker.content, parameters.beats)
         descriptor_beats = descriptor.BYTES // config.bus_bytes
         # The load unit writes a beat as it comes; only the post-processor's writes can hold it up.
@@ -168,7 +173,7 @@ class Engine(wiring.Component):
         begins = Cat(queue.valid & unit.ready for queue, unit in parameter_commands).all()
         for queue, unit in parameter_commands:
             m.d.comb += [unit.payload.eq(queue.payload), unit.valid.eq(begins), queue.ready.eq(begins)]
-        m.d.comb += dispatcher.quiet.eq(~Cat(reading).any())
+        m.d.sync += dispatcher.quiet.eq(~Cat(reading).any())
 
         # Checksums of all that has any.
         checked = {"program": dispatcher, "mask": mask_checker, "parameter": parameter_checker}
@@ -238,29 +243,36 @@ class Engine(wiring.Component):
         # Whatever a program does moves one of these, again and again, until it ends.
         m.submodules.watchdog = watchdog = Watchdog(config.watchdog_cycles)
         drained = Signal.like(post.drain_address)
-        m.d.sync += drained.eq(post.drain_address)
         memory = self.memory
+        moves = Cat(
+            *(port.valid & port.ready for port in (memory.read_request, memory.read_data, memory.write_request,
+                                                   memory.write_data, memory.write_done)),
+            builder.write.valid, sequencer.beat.valid, post.drain_address != drained, post.write.valid,
+            post.layer_done)
+        moved = Signal(len(moves))
+        m.d.sync += [drained.eq(post.drain_address), moved.eq(moves)]
         m.d.comb += [
             watchdog.running.eq(dispatcher.busy),
-            watchdog.progress.eq(Cat(
-                *(port.valid & port.ready for port in (memory.read_request, memory.read_data, memory.write_request,
-                                                       memory.write_data, memory.write_done)),
-                builder.write.valid, sequencer.beat.valid, post.drain_address != drained, post.write.valid,
-                post.layer_done).any()),
+            watchdog.progress.eq(moved.any()),
             dispatcher.expired.eq(watchdog.expired),
             dispatcher.halt.eq(self.error != Error.NONE),
         ]
 
         # The first error wins; of several in one cycle, the one nearest to the cause.
+        read_error, write_error, read_position = Signal(), Signal(), Signal.like(arbiter.position)
+        m.d.sync += [
+            read_error.eq(memory.read_data.valid & memory.read_data.ready & memory.read_error),
+            write_error.eq(memory.write_done.valid & memory.write_done.ready & memory.write_error),
+            read_position.eq(arbiter.position),
+        ]
         errors = [
-            (memory.read_data.valid & memory.read_data.ready & memory.read_error, Error.BUS_READ, arbiter.position, 0),
-            (memory.write_done.valid & memory.write_done.ready & memory.write_error, Error.BUS_WRITE, store.position,
-             0),
+            (read_error, Error.BUS_READ, read_position, 0),
+            (write_error, Error.BUS_WRITE, store.position, 0),
             (mask_checker.error, Error.MASK_CRC, mask_checker.position, mask_checker.segment),
             (parameter_checker.error, Error.PARAMETER_CRC, parameter_checker.position, parameter_checker.segment),
             (decoder.error != Error.NONE, decoder.error, decode_position, 0),
             (dispatcher.error != Error.NONE, dispatcher.error, dispatcher.position, 0),
-            (watchdog.expired, Error.WATCHDOG, dispatcher.position, 0),
+            (watchdog.expired & dispatcher.busy, Error.WATCHDOG, dispatcher.position, 0),
         ]
         with m.If(start):
             m.d.sync += [self.error.eq(Error.NONE), self.error_position.eq(0), self.error_segment.eq(0)]
@@ -284,9 +296,18 @@ class Engine(wiring.Component):
             "built_weights": builder.built_weights,
             "zero_weights": builder.zero_weights,
             "saturations": post.saturations,
-            **{f"{name}_bytes": Mux(arrived, config.bus_bytes, 0) for name, arrived in arrivals.items()},
-            "store_bytes": Mux(self.memory.write_data.valid & self.memory.write_data.ready, config.bus_bytes, 0),
         }
+        beats = {**arrivals, "store": memory.write_data.valid & memory.write_data.ready}
+        # What is known late in its cycle is counted a cycle later, before `done` rises.
+        for name in increments:
+            if name.startswith("stall_") or name == "useful_macs":
+                late = Signal.like(increments[name], name=f"{name}_counted")
+                m.d.sync += late.eq(increments[name])
+                increments[name] = late
+        for name, beat in beats.items():
+            late = Signal(name=f"{name}_beat_counted")
+            m.d.sync += late.eq(beat)
+            increments[f"{name}_bytes"] = Mux(late, config.bus_bytes, 0)
         for name, increment in increments.items():
             counter = getattr(self.counters, name)
             m.d.sync += counter.eq(Mux(start, 0, counter + increment))

@@ -94,6 +94,7 @@ class ParameterBuffer(wiring.Component):
         m.submodules.layers = layers = Queue(layout, LAYERS_AHEAD)
 
         records_left = Signal(FIELDS["out_channels"].bits)
+        wanted = Signal()  # there are beats left
         beats_left = Signal(range((PARAMETER_BYTES << FIELDS["out_channels"].bits) // bus_bytes + 2))
         m.d.comb += [
             self.command.ready.eq((records_left == 0) & layers.enter.ready),
@@ -103,14 +104,15 @@ class ParameterBuffer(wiring.Component):
         ]
         with m.If(self.command.valid & self.command.ready & ~command.parameter_reuse):
             m.d.sync += [
+                wanted.eq(1),
                 records_left.eq(command.out_channels),
                 beats_left.eq((command.out_channels * PARAMETER_BYTES + (bus_bytes - 1)) >> beat_shift),
             ]
 
-        # The layer being read. `unread` rows are complete and not released by it; `used` ones may not be overwritten.
+        # The layer being read. `unread` rows are complete and not released by it; `free` ones may be overwritten.
         layer, layer_valid, rows_left = Signal(layout), Signal(), Signal(layer_rows)
         first, place, newest = Signal(range(rows)), Signal(range(rows)), Signal(range(rows))
-        unread, used = Signal(range(rows + 1)), Signal(range(rows + 1))
+        unread, free = Signal(range(rows + 1)), Signal(range(rows + 1), init=rows)
         row_ends, layer_ends, again = Signal(), Signal(), Signal()
         m.d.comb += [
             layers.leave.ready.eq(~layer_valid),
@@ -122,7 +124,7 @@ class ParameterBuffer(wiring.Component):
             rows_left.eq(rows_left - self.release),
             place.eq(Mux(again, first, place + self.release)),
             unread.eq(unread + row_ends - self.release + Mux(again, layer.rows, 0)),
-            used.eq(used + row_ends - Mux(layer.keep, 0, self.release)),
+            free.eq(free - row_ends + Mux(layer.keep, 0, self.release)),
         ]
         with m.If(layer_ends):
             m.d.sync += layer_valid.eq(0)
@@ -140,12 +142,12 @@ class ParameterBuffer(wiring.Component):
         slot = Signal(range(max(2, lanes)))
         give = Signal()
         m.d.comb += [
-            self.beats.ready.eq((beats_left != 0) & (level < PARAMETER_BYTES)),
-            give.eq((records_left != 0) & (level >= PARAMETER_BYTES) & (used != rows)),
+            self.beats.ready.eq(wanted & (level < PARAMETER_BYTES)),
+            give.eq((records_left != 0) & (level >= PARAMETER_BYTES) & (free != 0)),
             row_ends.eq(give & ((slot == lanes - 1) | (records_left == 1))),
         ]
         with m.If(self.beats.valid & self.beats.ready):
-            m.d.sync += [level.eq(level + bus_bytes), beats_left.eq(beats_left - 1)]
+            m.d.sync += [level.eq(level + bus_bytes), beats_left.eq(beats_left - 1), wanted.eq(beats_left != 1)]
             with m.Switch(level):
                 for kept in range(PARAMETER_BYTES):
                     with m.Case(kept):
@@ -169,9 +171,11 @@ class ParameterBuffer(wiring.Component):
 
         # A beat is certain if, with everything before it unpacked into the free slots, fewer bytes than a record
         # are left in the gearbox.
-        free_slots = Signal(range(config.parameter_channels + 1))
+        slots = Signal(range(config.parameter_channels + 1))
         m.d.comb += [
-            free_slots.eq(((rows - used) << lane_bits) - slot),
-            self.space.eq(((free_slots * PARAMETER_BYTES + (PARAMETER_BYTES - 1) - level) >> beat_shift) + 1),
+            slots.eq((free << lane_bits) - slot),
+            # A sum, not a product: no multiplier is worth it here.
+            self.space.eq((slots * (PARAMETER_BYTES - 1) + slots + (PARAMETER_BYTES - 1 + bus_bytes - level))
+                          >> beat_shift),
         ]
         return m

@@ -4,6 +4,7 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from arch import latency
 from arch.config import SEGMENT_BYTES, EngineConfig
 from hw.crc import CRC_BITS, residue
 from hw.memory import POSITION_BITS, read_beat
@@ -18,10 +19,10 @@ class SegmentChecker(wiring.Component):
     """Takes the checksum beats out of a stream of segments and says which segments are wrong.
 
     Operation: the last beat of every ``SEGMENT_BYTES`` bytes, and the last one of every read command, is a checksum: it
-    is taken at once. All others pass. Content passes before its checksum is known: an error comes behind what it is
-    about. The beats themselves go to a :class:`~hw.crc.StreamCrc`, whose register comes back one cycle later.
+    is taken at once. All others pass; a read command has some. Content passes before its checksum is known: an error
+    comes behind what it is about. The beats themselves go to a :class:`~hw.crc.StreamCrc`, whose register comes back.
 
-    Latency: none for beats; an error follows its checksum beat by one cycle.
+    Latency: none for beats; an error follows its checksum beat by ``latency.CRC`` cycles.
     """
 
     def __init__(self, config: EngineConfig):
@@ -47,23 +48,25 @@ class SegmentChecker(wiring.Component):
         segment_beats = SEGMENT_BYTES // self._config.bus_bytes
         index, number = Signal(range(segment_beats)), Signal(SEGMENT_BITS)
         beat = self.beats.payload
-        checksum, checked, taken = Signal(), Signal(), Signal()
+        full, checksum, taken = Signal(), Signal(), Signal()
+        checked = Signal(latency.CRC)
         m.d.comb += [
-            checksum.eq((index == segment_beats - 1) | beat.last),
+            checksum.eq(full | beat.last),
             self.content.payload.eq(beat.data),
             self.content.valid.eq(self.beats.valid & ~checksum),
             self.beats.ready.eq(self.content.ready | checksum),
             taken.eq(self.beats.valid & self.beats.ready),
             self.first.eq(index == 0),
             # Behind the four bytes of the checksum, its beat is zero.
-            self.error.eq(checked & (self.crc != residue(self._config.bus_bytes - CRC_BITS // 8))),
+            self.error.eq(checked[-1] & (self.crc != residue(self._config.bus_bytes - CRC_BITS // 8))),
         ]
-        m.d.sync += checked.eq(taken & checksum)
+        m.d.sync += checked.eq(Cat(taken & checksum, checked))
         with m.If(taken):
-            m.d.sync += index.eq(index + 1)
+            m.d.sync += [index.eq(index + 1), full.eq(index == segment_beats - 2)]
             with m.If(checksum):
                 m.d.sync += [
                     index.eq(0),
+                    full.eq(0),
                     number.eq(Mux(beat.last, 0, number + 1)),
                     self.position.eq(beat.position),
                     self.segment.eq(number),

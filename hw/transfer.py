@@ -7,8 +7,8 @@ from amaranth.lib.wiring import In, Out
 from arch import latency
 from arch.config import EngineConfig
 from hw.commands import COUNT_BITS, ReadCommand, TransferCommand
-from hw.memory import POSITION_BITS, burst_request, next_burst, read_beat
-from hw.queue import Queue
+from hw.memory import POSITION_BITS, BurstSplitter, burst_request, read_beat
+from hw.queue import Queue, RegisterSlice
 
 __all__ = ["LoadUnit", "StoreUnit", "dependencies_met"]
 
@@ -24,6 +24,9 @@ class LoadUnit(wiring.Component):
 
     Operation: waits until the layers, loads and stores it depends on are done, has its beats read and writes them to
     consecutive activation addresses, whole beats as they come. ``done`` follows the last write.
+
+    Latency: ``latency.MET`` cycles from a command that waits for nothing to its read, ``latency.LOAD_BEAT`` from a beat
+    to its write.
     """
 
     def __init__(self, config: EngineConfig):
@@ -50,29 +53,38 @@ class LoadUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         command = self.command.payload
-        met = dependencies_met(self, command)
         left = Signal.like(command.beats)
         address = Signal(self._config.activation_address_bits)
+        # `met` still is that of the command before in the first cycle of a load, when it does not matter.
+        met, busy, last = Signal(), Signal(), Signal()
+        # Whether the activation memory takes a beat is known too late to tell the memory interface.
+        m.submodules.slice = beats = RegisterSlice(self._config.bus_bits)
 
+        m.d.sync += met.eq(self.command.valid & dependencies_met(self, command))
         m.d.comb += [
-            self.read.valid.eq(self.command.valid & met & (left == 0)),
+            self.read.valid.eq(met & ~busy),
             self.read.payload.address.eq(command.memory_address),
             self.read.payload.beats.eq(command.beats),
             self.read.payload.position.eq(command.position),
-            self.command.ready.eq(self.read.ready & met & (left == 0)),
-            self.load.valid.eq(self.beats.valid),
+            self.command.ready.eq(self.read.ready & met & ~busy),
+            beats.enter.valid.eq(self.beats.valid),
+            beats.enter.payload.eq(self.beats.payload.data),
+            self.beats.ready.eq(beats.enter.ready),
+            self.load.valid.eq(beats.leave.valid),
             self.load.payload.address.eq(address),
-            self.load.payload.data.eq(self.beats.payload.data),
-            self.beats.ready.eq(self.load.ready),
+            self.load.payload.data.eq(beats.leave.payload),
+            beats.leave.ready.eq(self.load.ready),
+            last.eq(left == 1),
         ]
         m.d.sync += self.done.eq(0)
         with m.If(self.command.valid & self.command.ready):
-            m.d.sync += [left.eq(command.beats), address.eq(command.activation_address)]
+            m.d.sync += [busy.eq(1), left.eq(command.beats), address.eq(command.activation_address)]
         with m.If(self.load.valid & self.load.ready):
             m.d.sync += [
                 left.eq(left - 1),
                 address.eq(address + self._config.bus_bytes),
-                self.done.eq(left == 1),
+                busy.eq(~last),
+                self.done.eq(last),
             ]
         return m
 
@@ -82,6 +94,9 @@ class StoreUnit(wiring.Component):
 
     Operation: waits until the layers, loads and stores it depends on are done; sends every burst's request, then its
     data. ``done`` follows the acknowledgement of the last burst.
+
+    Latency: ``latency.MET`` cycles before a command that waits for nothing is taken, ``latency.BURST_LENGTH`` more to
+    its first request, and between two requests.
     """
 
     def __init__(self, config: EngineConfig):
@@ -114,39 +129,39 @@ class StoreUnit(wiring.Component):
         depth = 2 * (latency.ACTIVATION_READ + 1)
         m.submodules.queue = queue = Queue(config.bus_bits, depth)
 
-        met = dependencies_met(self, command)
-        address = Signal(32)
-        to_request = Signal.like(command.beats)
+        m.submodules.splitter = splitter = BurstSplitter(config, TransferCommand["beats"].shape)
         to_read = Signal.like(command.beats)
         bursts_open = Signal.like(command.beats)
-        busy = Signal()
+        # `met` still is that of the command before in the first cycle of a store, when it does not matter.
+        met, busy, requesting = Signal(), Signal(), Signal()
 
-        m.d.comb += self.command.ready.eq(met & ~busy)
-        with m.If(self.command.valid & self.command.ready):
+        m.d.sync += met.eq(self.command.valid & dependencies_met(self, command))
+        m.d.comb += [
+            self.command.ready.eq(met & ~busy),
+            splitter.start.eq(met & ~busy),
+            splitter.address.eq(command.memory_address),
+            splitter.beats.eq(command.beats),
+        ]
+        with m.If(met & ~busy):
             m.d.sync += [
                 busy.eq(1),
-                address.eq(command.memory_address),
-                to_request.eq(command.beats),
+                requesting.eq(1),
                 to_read.eq(command.beats),
                 self.position.eq(command.position),
                 self.store.payload.address.eq(command.activation_address),
             ]
 
         # Requests run ahead of their data.
-        beats = next_burst(config, address, to_request)
         requested = Signal()
         m.d.comb += [
-            self.write_request.valid.eq(to_request != 0),
-            self.write_request.payload.address.eq(address),
-            self.write_request.payload.beats.eq(beats),
+            self.write_request.valid.eq(splitter.burst.beats != 0),
+            self.write_request.payload.eq(splitter.burst),
             requested.eq(self.write_request.valid & self.write_request.ready),
+            splitter.take.eq(requested),
             self.write_done.ready.eq(1),
         ]
-        with m.If(requested):
-            m.d.sync += [
-                address.eq(address + (beats << config.bus_bytes.bit_length() - 1)),
-                to_request.eq(to_request - beats),
-            ]
+        with m.If(requested & splitter.last):
+            m.d.sync += requesting.eq(0)
         m.d.sync += bursts_open.eq(bursts_open + requested - self.write_done.valid)
 
         # Reads never outnumber the free places of the queue.
@@ -173,6 +188,6 @@ class StoreUnit(wiring.Component):
             ]
 
         m.d.sync += self.done.eq(0)
-        with m.If(busy & (to_request == 0) & (to_read == 0) & (held == 0) & (bursts_open == 0)):
+        with m.If(busy & ~requesting & (to_read == 0) & (held == 0) & (bursts_open == 0)):
             m.d.sync += [busy.eq(0), self.done.eq(1)]
         return m

@@ -10,8 +10,10 @@ __all__ = ["Watchdog"]
 class Watchdog(wiring.Component):
     """Counts cycles without progress.
 
-    Operation: ``expired`` is set in the last of ``cycles`` consecutive cycles in which ``running`` was set and
-    ``progress`` was not; then the count begins again.
+    Operation: after ``cycles`` consecutive cycles in which ``running`` was set and ``progress`` was not, ``expired`` is
+    set for a cycle unless ``running`` is not any more; then the count begins again.
+
+    Latency: two cycles from the last of them to ``expired``.
     """
 
     def __init__(self, cycles: int):
@@ -29,7 +31,12 @@ class Watchdog(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        still, counts, full = Signal(), Signal(), Signal()
         idle = Signal(range(self._cycles))
-        m.d.comb += self.expired.eq(self.running & ~self.progress & (idle == self._cycles - 1))
-        m.d.sync += idle.eq(Mux(self.running & ~self.progress & ~self.expired, idle + 1, 0))
+        m.d.comb += [counts.eq(self.running & still), full.eq(idle == self._cycles - 1)]
+        m.d.sync += [
+            still.eq(self.running & ~self.progress),
+            idle.eq(Mux(counts & ~full, idle + 1, 0)),
+            self.expired.eq(counts & full),
+        ]
         return m

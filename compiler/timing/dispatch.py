@@ -5,13 +5,14 @@ from __future__ import annotations
 from arch import descriptor
 from arch.depths import COMMANDS_AHEAD
 from arch.descriptor import Opcode
+from arch.latency import CRC, JUDGE
 from compiler.timing.kernel import QUEUE_LATENCY, Events, Kernel, Queue
 from compiler.timing.memory import Client
 from compiler.timing.work import Operation
 
 """Depth of the queue behind each unit (hw/engine.py)."""
 
-CHECK = 2
+CHECK = CRC + 1
 """From a descriptor's last beat to the cycle from which that beat may leave the dispatcher's queue: it waits until the
 checksum is known."""
 
@@ -61,7 +62,7 @@ class Dispatcher(Client):
                 left = max(came + QUEUE_LATENCY, left + 1, obeyed + 1)
             left = max(left, came + CHECK)
             self._left.post(left)
-            obeyed = left + 1
+            obeyed = left + 1 + JUDGE
             queues = [self.queues[name] for name in names.get(operation.opcode, ())]
             for queue in queues:
                 obeyed = max(obeyed, (yield from queue.room()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import insort
 
 from arch.config import MASK_WORD_BITS, EngineConfig
+from arch.latency import BURST_SPACE
 from compiler.timing.kernel import Events, Kernel, Queue, Signal
 from compiler.timing.memory import Client, content_beats
 from compiler.timing.work import Layer
@@ -42,10 +43,10 @@ class MaskReader(Client):
         while needed > 0:
             if len(self._room) < needed:
                 yield self._roomier
-            elif self._room[needed - 1] > max(cycle, self.kernel.now):
-                yield self._room[needed - 1], self._roomier
+            elif self._room[needed - 1] + BURST_SPACE > max(cycle, self.kernel.now):
+                yield self._room[needed - 1] + BURST_SPACE, self._roomier
             else:
-                return max(cycle, self._room[needed - 1])
+                return max(cycle, self._room[needed - 1] + BURST_SPACE)
         return cycle
 
     def make_room(self, cycle: int, beats: int = 1):

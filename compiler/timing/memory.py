@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from arch.config import SEGMENT_BYTES, EngineConfig
 from arch.depths import OUTSTANDING_BURSTS, PAGE_BYTES
-from arch.latency import BURST_REQUEST, TAG
+from arch.latency import BURST_LENGTH, BURST_REQUEST, TAG
 from compiler.timing.kernel import Events, Kernel, Signal
 
 
@@ -32,10 +32,12 @@ IDEAL = Memory()
 
 
 def bursts(address: int, beats: int, config: EngineConfig) -> list[int]:
-    """Beats of each burst of a transfer: none has more than ``burst_beats`` or crosses a page."""
+    """Beats of each burst of a transfer: they end at multiples of the longest burst, which has ``burst_beats`` or a
+    page."""
+    longest = min(config.burst_beats, PAGE_BYTES // config.bus_bytes)
     result = []
     while beats:
-        burst = min(beats, config.burst_beats, (PAGE_BYTES - address % PAGE_BYTES) // config.bus_bytes)
+        burst = min(beats, longest - address // config.bus_bytes % longest)
         result.append(burst)
         address += burst * config.bus_bytes
         beats -= burst
@@ -151,21 +153,22 @@ class Client:
         self.last_beat = 0
 
     def fits(self, cycle: int, beats: int):
-        """Process: the first cycle from ``cycle`` on in which ``beats`` more beats are certain to be taken."""
+        """Process: the first cycle from ``cycle`` on in which ``beats`` more beats are known to have room."""
         return cycle
         yield
 
     def read(self, taken: int, address: int, beats: list):
         """Process: makes the requests of a command taken in cycle ``taken``, for ``beats``: what :meth:`beat` is to
         know of each."""
-        cycle, first = taken + 1, 0
+        self.free, first = taken + 1, 0
+        cycle = taken + BURST_LENGTH
         for burst in bursts(address, len(beats), self.config):
             cycle = yield from self.fits(cycle, burst)
             shown = _Burst(self, beats[first:first + burst], cycle + BURST_REQUEST, self._granted)
             self._channel.ask(self._index, shown)
             granted = yield from self._granted.get(len(self._granted.cycles))
-            cycle, first = granted + 1, first + burst
-        self.free = cycle
+            self.free, first = granted + 1, first + burst
+            cycle = granted + BURST_LENGTH
 
     def beat(self, beat, offered: int):
         """Process: the cycle in which ``beat``, on offer from ``offered`` on, is taken."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from arch import descriptor
 from arch.config import EngineConfig
 from arch.descriptor import Opcode
+from arch.latency import QUIET
 from compiler.timing.builder import WeightPath
 from compiler.timing.dispatch import Dispatcher
 from compiler.timing.drain import PostProcessor
@@ -73,7 +74,7 @@ def predict(config: EngineConfig, program: Sequence[bytes], requests: Sequence[R
         if len(events.cycles) < len(operations_of):
             raise ValueError(f"program never ends: {len(events.cycles)} of {len(operations_of)} {name} do; check what "
                              "its operations wait for, and whether the masks it keeps fit")
-    quiet = max(client.last_beat for client in (dispatcher, masks, parameters, load)) + 1
+    quiet = max(client.last_beat for client in (dispatcher, masks, parameters, load)) + QUIET
     end = max(dispatcher.end, quiet, *(events.cycles[-1] for events in (done.layers, done.loads, done.stores)
                                                  if events.cycles))
     return Prediction(end + 1, tuple(sequencer.started.cycles))

@@ -6,6 +6,7 @@ from bisect import bisect_right
 
 from arch.config import EngineConfig
 from arch.descriptor import PARAMETER_BYTES
+from arch.latency import BURST_SPACE
 from compiler.timing.kernel import Events, Kernel, Queue
 from compiler.timing.memory import Client, content_beats
 from compiler.timing.work import Layer
@@ -63,19 +64,19 @@ class Parameters(Client):
     def fits(self, cycle: int, beats: int):
         self._asked += beats
         config = self.config
-        when = cycle
+        when = cycle - BURST_SPACE
         while True:
             checksums, freed = (bisect_right(events.cycles, when) for events in (self._checksums, self._freed))
             free = (self._rows - self._rows_before + freed) * config.requantiser_lanes * PARAMETER_BYTES
             space = (free + PARAMETER_BYTES - 1) // config.bus_bytes + 1
             if self._asked - self._before - checksums <= space:
-                return when
+                return when + BURST_SPACE
             # The next change, unless an earlier one is posted before the clock is there.
             later = [events.cycles[number] for events, number in ((self._checksums, checksums), (self._freed, freed))
                      if number < len(events.cycles)]
-            if not later or min(later) > self.kernel.now:
-                yield (*([min(later)] if later else []), self._checksums, self._freed)
-                when = max(when, self.kernel.now)
+            if not later or min(later) + BURST_SPACE > self.kernel.now:
+                yield (*([min(later) + BURST_SPACE] if later else []), self._checksums, self._freed)
+                when = max(when, self.kernel.now - BURST_SPACE)
             else:
                 when = min(later)
 

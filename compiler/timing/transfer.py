@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from arch import latency
 from arch.config import EngineConfig
 from arch.depths import OUTSTANDING_BURSTS
@@ -38,40 +40,56 @@ class LoadUnit(Client):
         self._writes = writes
         self._ended = Events(kernel)
         self._asked = 0
-        self._came = Events(kernel)
+        #: By beat: the memories it goes to and whether it is the last one of its load; when it came and was written.
+        self._beats: list[tuple[int, bool]] = []
+        self._came, self._written = Events(kernel), Events(kernel)
         kernel.start(self._run())
+        kernel.start(self._write())
 
     def fits(self, cycle: int, beats: int):
         self._asked += beats
-        came = yield from self._came.get(self._asked - OUTSTANDING_BURSTS * self.config.burst_beats - 1)
-        return max(cycle, came + 1)
+        before = self._asked - OUTSTANDING_BURSTS * self.config.burst_beats - 1
+        came = yield from self._came.get(before)
+        return max(cycle, came + 1 + latency.BURST_SPACE) if before >= 0 else cycle
 
     def _run(self):
         ended = 0
         for number, load in enumerate(self._operations):
             visible = yield from self._queue.visible(number)
-            taken = max(visible, (yield from self._done.met(load)), ended + 1, self.free)
+            taken = max(visible, (yield from self._done.met(load)))
+            taken = max(taken + latency.MET, ended + 1, self.free)
             self._queue.take(taken)
             touched = beat_memories(load.activation_address, load.beats, self.config)
-            beats = [(one, number == load.beats) for number, one in enumerate(touched, 1)]
-            yield from self.read(taken, load.memory_address, beats)
+            first = len(self._beats)
+            self._beats += [(one, number == load.beats) for number, one in enumerate(touched, 1)]
+            yield from self.read(taken, load.memory_address, list(range(first, len(self._beats))))
             ended = yield from self._ended.get(number)
 
-    def beat(self, beat: tuple[int, bool], offered: int):
-        touched, last = beat
-        # The post-processor decides on a write POST_WRITE cycles ahead.
-        if offered >= self.kernel.now + latency.POST_WRITE:
-            yield offered
-        while self._writes.at(offered) & touched:
-            offered += 1
-            if offered >= self.kernel.now + latency.POST_WRITE:
-                yield offered
+    def beat(self, beat: int, offered: int):
+        # Two beats wait at most.
+        offered = max(offered, (yield from self._written.get(beat - 2)) + 1)
         self.last_beat = offered
         self._came.post(offered)
-        if last:
-            self._done.loads.post(offered + latency.DONE)
-            self._ended.post(offered)
         return offered
+
+    def _write(self):
+        """The beats are written one by one, from the cycle after they come on."""
+        written = 0
+        for number in count():
+            cycle = max((yield from self._came.get(number)) + latency.LOAD_BEAT, written + 1)
+            touched, last = self._beats[number]
+            while True:
+                # The post-processor decides on a write POST_WRITE cycles ahead.
+                if cycle >= self.kernel.now + latency.POST_WRITE:
+                    yield cycle
+                if not self._writes.at(cycle) & touched:
+                    break
+                cycle += 1
+            written = cycle
+            self._written.post(cycle)
+            if last:
+                self._done.loads.post(cycle + latency.DONE)
+                self._ended.post(cycle)
 
 
 class StoreUnit:
@@ -94,11 +112,12 @@ class StoreUnit:
         free = 0
         for number, store in enumerate(self._operations):
             visible = yield from self._queue.visible(number)
-            taken = max(visible, (yield from self._done.met(store)), free)
+            taken = max(max(visible, (yield from self._done.met(store))) + latency.MET, free)
             self._queue.take(taken)
             sizes = bursts(store.memory_address, store.beats, self._config)
-            # Requests go out one per cycle; data are taken from the cycle after their request on.
-            requested = [taken + 1 + burst for burst, size in enumerate(sizes) for _ in range(size)]
+            # Data are taken from the cycle after their request on.
+            requested = [taken + latency.BURST_LENGTH * (burst + 1) for burst, size in enumerate(sizes)
+                         for _ in range(size)]
             reads: list[int] = []
             sent: list[int] = []
             cycle = taken + 1

@@ -6,7 +6,8 @@ import pytest
 from amaranth.sim import Simulator
 
 from arch.config import EngineConfig
-from hw.axi import AxiMaster, RegisterSlice
+from hw.axi import AxiMaster
+from hw.queue import RegisterSlice
 from tests.hw.axi_world import (PAGE_BYTES, Channel, Memory, Sink, Source, axi_channels, check_outputs_are_registered,
                                 cycle)
 

@@ -6,6 +6,7 @@ import zlib
 import pytest
 from amaranth.sim import Simulator
 
+from arch import latency
 from hw.crc import INITIAL, Crc32, StreamCrc, residue
 
 
@@ -70,6 +71,8 @@ def test_streams_take_turns(seed):
                 ctx.set(dut.beat, rng.getrandbits(width))
                 await ctx.tick()
             if verdict is not None:
+                ctx.set(dut.valid, 0)
+                await ctx.tick().repeat(latency.CRC - 1)
                 assert (ctx.get(dut.state) != residue(zeros)) == verdict
 
     simulator = Simulator(dut)

@@ -7,7 +7,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from arch import descriptor
+from arch import descriptor, latency
 from arch.config import EngineConfig
 from arch.descriptor import FIELDS, Error, Opcode
 from hw.commands import DecodeCommand
@@ -297,7 +297,7 @@ def test_the_next_descriptor_is_read_ahead():
         ctx.set(dut.load.ready, 1)
         await ctx.tick()
         assert not ctx.get(dut.load.valid)
-        await ctx.tick().repeat(beats)
+        await ctx.tick().repeat(beats + latency.JUDGE)
         assert ctx.get(dut.load.valid) and ctx.get(dut.position) == 2, "it comes out of the queue, one beat per cycle"
 
     sim = Simulator(design)

@@ -104,6 +104,7 @@ def test_readers_share_the_interface(seed):
                 assert owner == index | payload.position << len(dut.arbiter.client)
                 received[index].append((payload.data, payload.position, payload.last))
             if len(received[index]) == len(expected[index]) and not valid:
+                await ctx.tick()
                 assert not ctx.get(reader.busy)
                 return
             assert valid or not received[index] or received[index][-1][2] or ctx.get(reader.busy)

@@ -103,7 +103,6 @@ def test_segments(seed, bus_bits, burst_beats):
             if error:
                 found[index].append((position, segment))
             if len(received[index]) == len(expected[index]) and not busy:
-                await ctx.tick()
                 if ctx.get(checker.error):
                     found[index].append((ctx.get(checker.position), ctx.get(checker.segment)))
                 return
