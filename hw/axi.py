@@ -120,10 +120,12 @@ class AxiMaster(wiring.Component):
         m = Module()
         axi, memory = self.axi, self.memory
         reads, writes = (Signal(range(self._outstanding + 1), name=name) for name in ("reads", "writes"))
+        next_reads, next_writes = Signal.like(reads), Signal.like(writes)
+        read_room, write_room = Signal(init=1), Signal(init=1)
         m.d.comb += self.idle.eq((reads == 0) & (writes == 0))
 
         # Reads.
-        read_opens = self._requests(m, "ar", memory.read_request, (reads != self._outstanding) & ~self.flush)
+        read_opens = self._requests(m, "ar", memory.read_request, read_room & ~self.flush)
         beat = data.StructLayout({"data": self._config.bus_bits, "error": 1, "last": 1})
         m.submodules.r = returned = RegisterSlice(beat)
         m.d.comb += [
@@ -139,11 +141,12 @@ class AxiMaster(wiring.Component):
         ]
         read_closes = Signal()
         m.d.sync += read_closes.eq(returned.leave.valid & returned.leave.ready & returned.leave.payload.last)
-        m.d.sync += reads.eq(reads + read_opens - read_closes)
+        m.d.comb += next_reads.eq(reads + read_opens - read_closes)
+        m.d.sync += [reads.eq(next_reads), read_room.eq(next_reads != self._outstanding)]
 
         # Write requests; the lengths of their bursts wait for the data.
         m.submodules.lengths = lengths = Queue(8, self._outstanding + 1)
-        write_accept = (writes != self._outstanding) & lengths.enter.ready & ~self.flush
+        write_accept = write_room & lengths.enter.ready & ~self.flush
         write_opens = self._requests(m, "aw", memory.write_request, write_accept)
         m.d.comb += [
             lengths.enter.valid.eq(write_opens),
@@ -182,5 +185,6 @@ class AxiMaster(wiring.Component):
             memory.write_error.eq(acknowledged.leave.payload.error),
             acknowledged.leave.ready.eq(memory.write_done.ready | self.flush),
         ]
-        m.d.sync += writes.eq(writes + write_opens - (acknowledged.leave.valid & acknowledged.leave.ready))
+        m.d.comb += next_writes.eq(writes + write_opens - (acknowledged.leave.valid & acknowledged.leave.ready))
+        m.d.sync += [writes.eq(next_writes), write_room.eq(next_writes != self._outstanding)]
         return m

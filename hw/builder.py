@@ -111,7 +111,8 @@ class WeightBuilder(wiring.Component):
         walk = walker.walk
         room, taken, moves = Signal(), Signal(), Signal()
         m.d.comb += [
-            room.eq(steps.w_rdy & places.w_rdy),
+            # The depth is a power of two: a full queue's level has its highest bit set.
+            room.eq(~steps.level[-1] & ~places.level[-1]),
             taken.eq(walk.valid & room & (walker.stored | moves)),
             walk.ready.eq(taken),
             steps.w_data.eq(walk.payload.decode),

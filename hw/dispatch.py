@@ -97,6 +97,7 @@ class Dispatcher(wiring.Component):
         # The descriptor at work comes out of the queue beat by beat, as soon as the one before it is obeyed.
         words, complete, damaged = Signal(8 * descriptor.BYTES), Signal(), Signal()
         judged, misplaced, impossible = Signal(), Signal(), Signal()
+        kinds = {kind: Signal(name=f"is_{kind.name.lower()}") for kind in Opcode}
         obeyed, moved, beats_moved = Signal(), Signal(), Signal(range(descriptor_beats))
         fetching, wrong = self._fetch(m, queue.enter, moved)
         last_beat = beats_moved == descriptor_beats - 1
@@ -156,6 +157,7 @@ class Dispatcher(wiring.Component):
         # A transfer beyond the activation memory would overwrite its own beats, for millions of them.
         misses = transfers & ((field("beats") == 0) | (field("beats") > config.activation_bytes // config.bus_bytes))
         m.d.sync += [
+            *(is_kind.eq(opcode == kind) for kind, is_kind in kinds.items()),
             # BEGIN comes first, and only there.
             misplaced.eq((self.position == 0) != (opcode == Opcode.BEGIN)),
             impossible.eq((opcode != Opcode.BEGIN) & (waits_forever | misses | empty_layer | kept_differs)),
@@ -190,35 +192,36 @@ class Dispatcher(wiring.Component):
                 with m.Elif(judged & impossible):
                     end(Error.IMPOSSIBLE)
                 with m.Elif(judged):
-                    with m.Switch(opcode):
-                        with m.Case(Opcode.BEGIN):
-                            m.d.sync += self.seed.eq(Cat(field("seed_low"), field("seed_high")))
-                            with m.If((field("magic") != descriptor.MAGIC) | (field("version") != descriptor.VERSION)):
-                                end(Error.BAD_PROGRAM)
-                            with m.Elif(field("configuration") != config.hash):
-                                end(Error.WRONG_CONFIGURATION)
-                            with m.Else():
-                                m.d.comb += obeyed.eq(1)
-                        with m.Case(Opcode.LOAD):
-                            m.d.comb += [self.load.valid.eq(1), obeyed.eq(self.load.ready)]
-                            m.d.sync += loads.eq(loads + obeyed)
-                        with m.Case(Opcode.STORE):
-                            m.d.comb += [self.store.valid.eq(1), obeyed.eq(self.store.ready)]
-                            m.d.sync += stores.eq(stores + obeyed)
-                        with m.Case(Opcode.LAYER):
-                            # All units or none, or one would run a layer that the others do not know of.
-                            m.d.comb += obeyed.eq(layer_ready)
-                            m.d.comb += [port.valid.eq(layer_ready) for port in layer_ports]
-                            with m.If(obeyed):
-                                m.d.sync += [
-                                    layers.eq(layers + 1),
-                                    mask_kept.eq(field("mask_keep")),
-                                    parameters_kept.eq(field("parameter_keep")),
-                                ]
-                        with m.Case(Opcode.END):
-                            m.next = "DRAIN"
-                        with m.Default():
-                            end(Error.BAD_OPCODE)
+                    with m.If(kinds[Opcode.BEGIN]):
+                        m.d.sync += self.seed.eq(Cat(field("seed_low"), field("seed_high")))
+                        with m.If((field("magic") != descriptor.MAGIC) | (field("version") != descriptor.VERSION)):
+                            end(Error.BAD_PROGRAM)
+                        with m.Elif(field("configuration") != config.hash):
+                            end(Error.WRONG_CONFIGURATION)
+                        with m.Else():
+                            m.d.comb += obeyed.eq(1)
+                    with m.Elif(kinds[Opcode.LOAD]):
+                        m.d.comb += [self.load.valid.eq(1), obeyed.eq(self.load.ready)]
+                        with m.If(obeyed):
+                            m.d.sync += loads.eq(loads + 1)
+                    with m.Elif(kinds[Opcode.STORE]):
+                        m.d.comb += [self.store.valid.eq(1), obeyed.eq(self.store.ready)]
+                        with m.If(obeyed):
+                            m.d.sync += stores.eq(stores + 1)
+                    with m.Elif(kinds[Opcode.LAYER]):
+                        # All units or none, or one would run a layer that the others do not know of.
+                        m.d.comb += obeyed.eq(layer_ready)
+                        m.d.comb += [port.valid.eq(layer_ready) for port in layer_ports]
+                        with m.If(obeyed):
+                            m.d.sync += [
+                                layers.eq(layers + 1),
+                                mask_kept.eq(field("mask_keep")),
+                                parameters_kept.eq(field("parameter_keep")),
+                            ]
+                    with m.Elif(kinds[Opcode.END]):
+                        m.next = "DRAIN"
+                    with m.Else():
+                        end(Error.BAD_OPCODE)
 
             with m.State("DRAIN"):
                 with m.If((self.layers_done == layers) & (self.loads_done == loads) & (self.stores_done == stores)

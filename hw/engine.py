@@ -1,7 +1,7 @@
 """The engine: dispatcher, weight path, array, post-processor and activation memory behind one memory interface."""
 
 from amaranth import *
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch import descriptor
@@ -241,6 +241,7 @@ class Engine(wiring.Component):
                          unit.stores_done.eq(stores_done)]
 
         # Whatever a program does moves one of these, again and again, until it ends.
+        failed = Signal()
         m.submodules.watchdog = watchdog = Watchdog(config.watchdog_cycles)
         drained = Signal.like(post.drain_address)
         memory = self.memory
@@ -255,10 +256,11 @@ class Engine(wiring.Component):
             watchdog.running.eq(dispatcher.busy),
             watchdog.progress.eq(moved.any()),
             dispatcher.expired.eq(watchdog.expired),
-            dispatcher.halt.eq(self.error != Error.NONE),
+            dispatcher.halt.eq(failed),
         ]
 
-        # The first error wins; of several in one cycle, the one nearest to the cause.
+        # The first error wins; of several in one cycle, the one nearest to the cause. Those of the dispatcher and the
+        # watchdog end the program at once and are reported at once.
         read_error, write_error, read_position = Signal(), Signal(), Signal.like(arbiter.position)
         m.d.sync += [
             read_error.eq(memory.read_data.valid & memory.read_data.ready & memory.read_error),
@@ -271,15 +273,23 @@ class Engine(wiring.Component):
             (mask_checker.error, Error.MASK_CRC, mask_checker.position, mask_checker.segment),
             (parameter_checker.error, Error.PARAMETER_CRC, parameter_checker.position, parameter_checker.segment),
             (decoder.error != Error.NONE, decoder.error, decode_position, 0),
-            (dispatcher.error != Error.NONE, dispatcher.error, dispatcher.position, 0),
-            (watchdog.expired & dispatcher.busy, Error.WATCHDOG, dispatcher.position, 0),
         ]
+        found = Signal()
+        first = Signal(data.StructLayout({"error": 4, "position": POSITION_BITS, "segment": SEGMENT_BITS}))
+        m.d.sync += found.eq(Cat(happened for happened, *_ in errors).any() & ~start)
+        for happened, error, position, segment in reversed(errors):
+            with m.If(happened):
+                m.d.sync += [first.error.eq(error), first.position.eq(position), first.segment.eq(segment)]
         with m.If(start):
-            m.d.sync += [self.error.eq(Error.NONE), self.error_position.eq(0), self.error_segment.eq(0)]
-        with m.Elif(self.error == Error.NONE):
-            for happened, error, position, segment in reversed(errors):
-                with m.If(happened):
-                    m.d.sync += [self.error.eq(error), self.error_position.eq(position), self.error_segment.eq(segment)]
+            m.d.sync += [failed.eq(0), self.error.eq(Error.NONE), self.error_position.eq(0), self.error_segment.eq(0)]
+        with m.Elif(~failed & (found | (dispatcher.error != Error.NONE) | watchdog.expired & dispatcher.busy)):
+            m.d.sync += [
+                failed.eq(1),
+                self.error.eq(Mux(found, first.error, Mux(dispatcher.error != Error.NONE, dispatcher.error,
+                                                          Error.WATCHDOG))),
+                self.error_position.eq(Mux(found, first.position, dispatcher.position)),
+                self.error_segment.eq(Mux(found, first.segment, 0)),
+            ]
 
         increments = {
             "cycles": dispatcher.busy,
@@ -300,7 +310,7 @@ class Engine(wiring.Component):
         beats = {**arrivals, "store": memory.write_data.valid & memory.write_data.ready}
         # What is known late in its cycle is counted a cycle later, before `done` rises.
         for name in increments:
-            if name.startswith("stall_") or name == "useful_macs":
+            if name.startswith("stall_") or name in ("useful_macs", "residual_waits"):
                 late = Signal.like(increments[name], name=f"{name}_counted")
                 m.d.sync += late.eq(increments[name])
                 increments[name] = late

@@ -94,17 +94,19 @@ class ParameterBuffer(wiring.Component):
         m.submodules.layers = layers = Queue(layout, LAYERS_AHEAD)
 
         records_left = Signal(FIELDS["out_channels"].bits)
-        wanted = Signal()  # there are beats left
+        unpacking = Signal()  # there are records left
         beats_left = Signal(range((PARAMETER_BYTES << FIELDS["out_channels"].bits) // bus_bytes + 2))
         m.d.comb += [
-            self.command.ready.eq((records_left == 0) & layers.enter.ready),
-            layers.enter.valid.eq(self.command.valid & (records_left == 0)),
+            self.command.ready.eq(~unpacking & layers.enter.ready),
+            layers.enter.valid.eq(self.command.valid & ~unpacking),
             layers.enter.payload.rows.eq((command.out_channels + (lanes - 1)) >> lane_bits),
             layers.enter.payload.keep.eq(command.parameter_keep),
         ]
+        hungry = Signal()  # the gearbox has room for a beat, and there are beats left
         with m.If(self.command.valid & self.command.ready & ~command.parameter_reuse):
             m.d.sync += [
-                wanted.eq(1),
+                unpacking.eq(1),
+                hungry.eq(1),
                 records_left.eq(command.out_channels),
                 beats_left.eq((command.out_channels * PARAMETER_BYTES + (bus_bytes - 1)) >> beat_shift),
             ]
@@ -142,12 +144,16 @@ class ParameterBuffer(wiring.Component):
         slot = Signal(range(max(2, lanes)))
         give = Signal()
         m.d.comb += [
-            self.beats.ready.eq(wanted & (level < PARAMETER_BYTES)),
-            give.eq((records_left != 0) & (level >= PARAMETER_BYTES) & (free != 0)),
+            self.beats.ready.eq(hungry),
+            give.eq(unpacking & (level >= PARAMETER_BYTES) & (free != 0)),
             row_ends.eq(give & ((slot == lanes - 1) | (records_left == 1))),
         ]
         with m.If(self.beats.valid & self.beats.ready):
-            m.d.sync += [level.eq(level + bus_bytes), beats_left.eq(beats_left - 1), wanted.eq(beats_left != 1)]
+            m.d.sync += [
+                level.eq(level + bus_bytes),
+                beats_left.eq(beats_left - 1),
+                hungry.eq((beats_left != 1) & (level + bus_bytes < PARAMETER_BYTES)),
+            ]
             with m.Switch(level):
                 for kept in range(PARAMETER_BYTES):
                     with m.Case(kept):
@@ -155,6 +161,8 @@ class ParameterBuffer(wiring.Component):
         with m.If(give):
             m.d.sync += [
                 level.eq(Mux(records_left == 1, 0, level - PARAMETER_BYTES)),
+                hungry.eq((beats_left != 0) & (level < 2 * PARAMETER_BYTES)),
+                unpacking.eq(records_left != 1),
                 gearbox.eq(gearbox >> 8 * PARAMETER_BYTES),
                 records_left.eq(records_left - 1),
                 slot.eq(Mux(row_ends, 0, slot + 1)),

@@ -61,6 +61,9 @@ class RegisterSlice(wiring.Component):
                 self.leave.payload.eq(Mux(spare_valid, spare, self.enter.payload)),
                 spare_valid.eq(0),
             ]
-        with m.Elif(self.enter.valid & ~spare_valid):
-            m.d.sync += [spare.eq(self.enter.payload), spare_valid.eq(1)]
+        with m.Elif(self.enter.valid):
+            m.d.sync += spare_valid.eq(1)
+        # `spare` follows what enters whether it has to wait or not, which is known late.
+        with m.If(self.enter.valid & ~spare_valid):
+            m.d.sync += spare.eq(self.enter.payload)
         return m
