@@ -120,8 +120,16 @@ class AxiMaster(wiring.Component):
         m = Module()
         axi, memory = self.axi, self.memory
         reads, writes = (Signal(range(self._outstanding + 1), name=name) for name in ("reads", "writes"))
-        next_reads, next_writes = Signal.like(reads), Signal.like(writes)
         read_room, write_room = Signal(init=1), Signal(init=1)
+
+        def count(bursts: Signal, room: Signal, opens: Value, closes: Value):
+            """Counts ``bursts``, and whether there is ``room`` for another one. ``opens`` is known late."""
+            rest = Signal.like(bursts)
+            m.d.comb += rest.eq(bursts - closes)
+            m.d.sync += [
+                bursts.eq(Mux(opens, rest + 1, rest)),
+                room.eq(Mux(opens, rest != self._outstanding - 1, rest != self._outstanding)),
+            ]
         m.d.comb += self.idle.eq((reads == 0) & (writes == 0))
 
         # Reads.
@@ -141,8 +149,7 @@ class AxiMaster(wiring.Component):
         ]
         read_closes = Signal()
         m.d.sync += read_closes.eq(returned.leave.valid & returned.leave.ready & returned.leave.payload.last)
-        m.d.comb += next_reads.eq(reads + read_opens - read_closes)
-        m.d.sync += [reads.eq(next_reads), read_room.eq(next_reads != self._outstanding)]
+        count(reads, read_room, read_opens, read_closes)
 
         # Write requests; the lengths of their bursts wait for the data.
         m.submodules.lengths = lengths = Queue(8, self._outstanding + 1)
@@ -185,6 +192,5 @@ class AxiMaster(wiring.Component):
             memory.write_error.eq(acknowledged.leave.payload.error),
             acknowledged.leave.ready.eq(memory.write_done.ready | self.flush),
         ]
-        m.d.comb += next_writes.eq(writes + write_opens - (acknowledged.leave.valid & acknowledged.leave.ready))
-        m.d.sync += [writes.eq(next_writes), write_room.eq(next_writes != self._outstanding)]
+        count(writes, write_room, write_opens, acknowledged.leave.valid & acknowledged.leave.ready)
         return m

@@ -136,17 +136,19 @@ class WeightBuilder(wiring.Component):
         # Meeting point. A slot is claimed by its first row and counted by its last.
         place = data.View(place_layout, places.r_data)
         free = Signal(range(config.weight_slots + 1), init=config.weight_slots)
+        next_free, slot_free = Signal.like(free), Signal(init=1)
         meet, open_ = Signal(), Signal()
         m.d.comb += [
-            open_.eq(self.rows.valid & layer_valid & (free != 0)),
+            open_.eq(self.rows.valid & layer_valid & slot_free),
             moves.eq(~signs[0].signs.valid | open_ & ~layer.stored),
             meet.eq(open_ & (layer.stored | signs[0].signs.valid)),
             self.rows.ready.eq(meet),
             places.r_en.eq(meet),
+            next_free.eq(free + self.freed - (meet & place.ends_slot)),
             layer_done.eq(meet & place.ends_layer),
             *(random.signs.ready.eq(meet & ~layer.stored) for random in signs),
         ]
-        m.d.sync += free.eq(free + self.freed - (meet & place.ends_slot))
+        m.d.sync += [free.eq(next_free), slot_free.eq(next_free != 0)]
 
         # Cycle 1: weights. Cycle 2: their counts, and the write.
         met, where = Signal(), Signal(place_layout)

@@ -96,7 +96,8 @@ class Dispatcher(wiring.Component):
 
         # The descriptor at work comes out of the queue beat by beat, as soon as the one before it is obeyed.
         words, complete, damaged = Signal(8 * descriptor.BYTES), Signal(), Signal()
-        judged, misplaced, impossible = Signal(), Signal(), Signal()
+        judged, misplaced, impossible, alien, foreign = (Signal(name=name) for name in (
+            "judged", "misplaced", "impossible", "alien", "foreign"))
         kinds = {kind: Signal(name=f"is_{kind.name.lower()}") for kind in Opcode}
         obeyed, moved, beats_moved = Signal(), Signal(), Signal(range(descriptor_beats))
         fetching, wrong = self._fetch(m, queue.enter, moved)
@@ -111,7 +112,6 @@ class Dispatcher(wiring.Component):
                          beats_moved.eq(Mux(moved, 0, beats_moved + 1))]
         with m.If(moved):
             m.d.sync += [complete.eq(1), damaged.eq(wrong)]
-        m.d.sync += judged.eq(complete & ~obeyed)
         with m.If(obeyed):
             m.d.sync += [complete.eq(0), self.position.eq(self.position + 1)]
 
@@ -156,25 +156,47 @@ class Dispatcher(wiring.Component):
                                     | ((is_layer & field("parameter_reuse")) != parameters_kept))
         # A transfer beyond the activation memory would overwrite its own beats, for millions of them.
         misses = transfers & ((field("beats") == 0) | (field("beats") > config.activation_bytes // config.bus_bytes))
+        # All that is known about a descriptor a cycle after it is complete; nothing of it changes until it is obeyed.
         m.d.sync += [
+            judged.eq(complete),
             *(is_kind.eq(opcode == kind) for kind, is_kind in kinds.items()),
+            alien.eq((field("magic") != descriptor.MAGIC) | (field("version") != descriptor.VERSION)),
+            foreign.eq(field("configuration") != config.hash),
             # BEGIN comes first, and only there.
             misplaced.eq((self.position == 0) != (opcode == Opcode.BEGIN)),
             impossible.eq((opcode != Opcode.BEGIN) & (waits_forever | misses | empty_layer | kept_differs)),
         ]
+
+        # What is handed out: to all units or none, or one would run a layer that the others do not know of.
+        acts = Signal()
+        layer = acts & kinds[Opcode.LAYER] & layer_ready
+        m.d.comb += [
+            self.load.valid.eq(acts & kinds[Opcode.LOAD]),
+            self.store.valid.eq(acts & kinds[Opcode.STORE]),
+            *(port.valid.eq(layer) for port in layer_ports),
+            obeyed.eq(acts & (kinds[Opcode.BEGIN] & ~alien & ~foreign | kinds[Opcode.LOAD] & self.load.ready
+                              | kinds[Opcode.STORE] & self.store.ready | kinds[Opcode.LAYER] & layer_ready)),
+        ]
+        with m.If(obeyed):
+            m.d.sync += [loads.eq(loads + kinds[Opcode.LOAD]), stores.eq(stores + kinds[Opcode.STORE])]
+            with m.If(kinds[Opcode.BEGIN]):
+                m.d.sync += self.seed.eq(Cat(field("seed_low"), field("seed_high")))
+            with m.If(kinds[Opcode.LAYER]):
+                m.d.sync += [layers.eq(layers + 1), mask_kept.eq(field("mask_keep")),
+                             parameters_kept.eq(field("parameter_keep"))]
 
         def end(error: Error):
             m.d.sync += self.error.eq(error)
             m.next = "DRAIN"
 
         m.d.comb += self.busy.eq(1)
-        with m.FSM():
+        with m.FSM() as fsm:
             with m.State("IDLE"):
                 m.d.comb += self.busy.eq(0)
                 with m.If(self.start):
                     m.d.sync += [
                         self.done.eq(0), self.error.eq(Error.NONE), self.position.eq(0), complete.eq(0),
-                        judged.eq(0), layers.eq(0), loads.eq(0), stores.eq(0), mask_kept.eq(0), parameters_kept.eq(0),
+                        layers.eq(0), loads.eq(0), stores.eq(0), mask_kept.eq(0), parameters_kept.eq(0),
                     ]
                     m.next = "OBEY"
 
@@ -184,43 +206,20 @@ class Dispatcher(wiring.Component):
                     m.next = "IDLE"
                 with m.Elif(self.halt):
                     m.next = "DRAIN"
-                with m.Elif(judged & damaged):
-                    end(Error.PROGRAM_CRC)
-                with m.Elif(judged & misplaced):
-                    m.d.sync += self.error.eq(Mux(self.position == 0, Error.BAD_PROGRAM, Error.BAD_OPCODE))
-                    m.next = "DRAIN"
-                with m.Elif(judged & impossible):
-                    end(Error.IMPOSSIBLE)
-                with m.Elif(judged):
-                    with m.If(kinds[Opcode.BEGIN]):
-                        m.d.sync += self.seed.eq(Cat(field("seed_low"), field("seed_high")))
-                        with m.If((field("magic") != descriptor.MAGIC) | (field("version") != descriptor.VERSION)):
-                            end(Error.BAD_PROGRAM)
-                        with m.Elif(field("configuration") != config.hash):
-                            end(Error.WRONG_CONFIGURATION)
-                        with m.Else():
-                            m.d.comb += obeyed.eq(1)
-                    with m.Elif(kinds[Opcode.LOAD]):
-                        m.d.comb += [self.load.valid.eq(1), obeyed.eq(self.load.ready)]
-                        with m.If(obeyed):
-                            m.d.sync += loads.eq(loads + 1)
-                    with m.Elif(kinds[Opcode.STORE]):
-                        m.d.comb += [self.store.valid.eq(1), obeyed.eq(self.store.ready)]
-                        with m.If(obeyed):
-                            m.d.sync += stores.eq(stores + 1)
-                    with m.Elif(kinds[Opcode.LAYER]):
-                        # All units or none, or one would run a layer that the others do not know of.
-                        m.d.comb += obeyed.eq(layer_ready)
-                        m.d.comb += [port.valid.eq(layer_ready) for port in layer_ports]
-                        with m.If(obeyed):
-                            m.d.sync += [
-                                layers.eq(layers + 1),
-                                mask_kept.eq(field("mask_keep")),
-                                parameters_kept.eq(field("parameter_keep")),
-                            ]
+                with m.Elif(complete & judged):
+                    with m.If(damaged):
+                        end(Error.PROGRAM_CRC)
+                    with m.Elif(misplaced):
+                        m.d.sync += self.error.eq(Mux(self.position == 0, Error.BAD_PROGRAM, Error.BAD_OPCODE))
+                        m.next = "DRAIN"
+                    with m.Elif(impossible):
+                        end(Error.IMPOSSIBLE)
+                    with m.Elif(kinds[Opcode.BEGIN] & (alien | foreign)):
+                        m.d.sync += self.error.eq(Mux(alien, Error.BAD_PROGRAM, Error.WRONG_CONFIGURATION))
+                        m.next = "DRAIN"
                     with m.Elif(kinds[Opcode.END]):
                         m.next = "DRAIN"
-                    with m.Else():
+                    with m.Elif(~Cat(kinds.values()).any()):
                         end(Error.BAD_OPCODE)
 
             with m.State("DRAIN"):
@@ -228,6 +227,8 @@ class Dispatcher(wiring.Component):
                           & ~fetching & self.quiet | self.expired):
                     m.d.sync += self.done.eq(1)
                     m.next = "IDLE"
+        m.d.comb += acts.eq(fsm.ongoing("OBEY") & complete & judged
+                            & ~(self.expired | self.halt | damaged | misplaced | impossible))
         return m
 
     def _fetch(self, m: Module, enter, moved: Value):

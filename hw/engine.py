@@ -1,7 +1,7 @@
 """The engine: dispatcher, weight path, array, post-processor and activation memory behind one memory interface."""
 
 from amaranth import *
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from arch import descriptor
@@ -259,37 +259,35 @@ class Engine(wiring.Component):
             dispatcher.halt.eq(failed),
         ]
 
-        # The first error wins; of several in one cycle, the one nearest to the cause. Those of the dispatcher and the
-        # watchdog end the program at once and are reported at once.
+        # The first error wins; of several known in one cycle, the one nearest to the cause.
         read_error, write_error, read_position = Signal(), Signal(), Signal.like(arbiter.position)
+        mask_error, parameter_error = Signal(), Signal()
+        segment_position, segment = Signal(POSITION_BITS), Signal(SEGMENT_BITS)
         m.d.sync += [
             read_error.eq(memory.read_data.valid & memory.read_data.ready & memory.read_error),
             write_error.eq(memory.write_done.valid & memory.write_done.ready & memory.write_error),
             read_position.eq(arbiter.position),
+            mask_error.eq(mask_checker.error),
+            parameter_error.eq(parameter_checker.error),
+            segment_position.eq(Mux(mask_checker.error, mask_checker.position, parameter_checker.position)),
+            segment.eq(Mux(mask_checker.error, mask_checker.segment, parameter_checker.segment)),
         ]
         errors = [
             (read_error, Error.BUS_READ, read_position, 0),
             (write_error, Error.BUS_WRITE, store.position, 0),
-            (mask_checker.error, Error.MASK_CRC, mask_checker.position, mask_checker.segment),
-            (parameter_checker.error, Error.PARAMETER_CRC, parameter_checker.position, parameter_checker.segment),
+            (mask_error, Error.MASK_CRC, segment_position, segment),
+            (parameter_error, Error.PARAMETER_CRC, segment_position, segment),
             (decoder.error != Error.NONE, decoder.error, decode_position, 0),
+            (dispatcher.error != Error.NONE, dispatcher.error, dispatcher.position, 0),
+            (watchdog.expired & dispatcher.busy, Error.WATCHDOG, dispatcher.position, 0),
         ]
-        found = Signal()
-        first = Signal(data.StructLayout({"error": 4, "position": POSITION_BITS, "segment": SEGMENT_BITS}))
-        m.d.sync += found.eq(Cat(happened for happened, *_ in errors).any() & ~start)
-        for happened, error, position, segment in reversed(errors):
-            with m.If(happened):
-                m.d.sync += [first.error.eq(error), first.position.eq(position), first.segment.eq(segment)]
         with m.If(start):
             m.d.sync += [failed.eq(0), self.error.eq(Error.NONE), self.error_position.eq(0), self.error_segment.eq(0)]
-        with m.Elif(~failed & (found | (dispatcher.error != Error.NONE) | watchdog.expired & dispatcher.busy)):
-            m.d.sync += [
-                failed.eq(1),
-                self.error.eq(Mux(found, first.error, Mux(dispatcher.error != Error.NONE, dispatcher.error,
-                                                          Error.WATCHDOG))),
-                self.error_position.eq(Mux(found, first.position, dispatcher.position)),
-                self.error_segment.eq(Mux(found, first.segment, 0)),
-            ]
+        with m.Elif(~failed):
+            m.d.sync += failed.eq(Cat(happened for happened, *_ in errors).any())
+            for happened, error, position, number in reversed(errors):
+                with m.If(happened):
+                    m.d.sync += [self.error.eq(error), self.error_position.eq(position), self.error_segment.eq(number)]
 
         increments = {
             "cycles": dispatcher.busy,

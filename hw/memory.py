@@ -242,7 +242,7 @@ class ReadArbiter(wiring.Component):
         m.d.comb += [
             self.read_request.payload.address.eq(request.address),
             self.read_request.payload.beats.eq(request.beats),
-            self.read_request.valid.eq(chosen.any() & tags.w_rdy),
+            self.read_request.valid.eq(Cat(asking).any() & tags.w_rdy),
             *(one.ready.eq(chosen[client] & self.read_request.ready & tags.w_rdy)
               for client, one in enumerate(self.requests)),
             tag_in.owner.eq(chosen),

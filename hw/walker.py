@@ -83,7 +83,6 @@ class StepWalker(wiring.Component):
             Signal(name=f"last_{name}") for name in ("tile", "row", "chunk", "group", "rewind"))
         last_channel = Signal(range(columns))  # last one of this column tile
         m.d.comb += [
-            last_tile.eq(channels_left[tile_bits:] == 0),
             last_channel.eq(Mux(last_tile, channels_left, columns - 1)),
             last_group.eq(group == last_channel[group_bits:]),
             last_chunk.eq(chunks_left == 0),
@@ -140,6 +139,7 @@ class StepWalker(wiring.Component):
                         rewound.eq(0),
                         tile_block.eq(next_tile),
                         channels_left.eq(channels_left - columns),
+                        last_tile.eq(channels_left[tile_bits:] == 1),
                     ]
             with m.If(ends_layer):
                 m.d.sync += running.eq(0)
@@ -161,7 +161,7 @@ class StepWalker(wiring.Component):
                 pass_block.eq(0),
             ]
         with m.If(preparing):
-            m.d.sync += [preparing.eq(0), running.eq(1)]
+            m.d.sync += [preparing.eq(0), running.eq(1), last_tile.eq(channels_left[tile_bits:] == 0)]
             for row in range(build):
                 m.d.sync += [offsets[row].eq(stride * row), blocks[row].eq(stride * row)]
         return m
