@@ -82,13 +82,17 @@ class StepWalker(wiring.Component):
         last_tile, last_row, last_chunk, last_group, last_rewind = (
             Signal(name=f"last_{name}") for name in ("tile", "row", "chunk", "group", "rewind"))
         last_channel = Signal(range(columns))  # last one of this column tile
+        end_group = Signal.like(group)  # the one that it is in
         m.d.comb += [
             last_channel.eq(Mux(last_tile, channels_left, columns - 1)),
-            last_group.eq(group == last_channel[group_bits:]),
+            last_group.eq(group == end_group),
             last_chunk.eq(chunks_left == 0),
             last_row.eq(rows_left == 0),
             last_rewind.eq(tiles_left == 0),
         ]
+
+        def begin_tile(is_last: Value) -> list:
+            return [last_tile.eq(is_last), end_group.eq(Mux(is_last, channels_left[group_bits:tile_bits], ~0))]
 
         ends_pass, ends_tile, ends_layer = last_group, Signal(), Signal()
         m.d.comb += [
@@ -139,7 +143,7 @@ class StepWalker(wiring.Component):
                         rewound.eq(0),
                         tile_block.eq(next_tile),
                         channels_left.eq(channels_left - columns),
-                        last_tile.eq(channels_left[tile_bits:] == 1),
+                        *begin_tile(channels_left[tile_bits:] == 1),
                     ]
             with m.If(ends_layer):
                 m.d.sync += running.eq(0)
@@ -161,7 +165,7 @@ class StepWalker(wiring.Component):
                 pass_block.eq(0),
             ]
         with m.If(preparing):
-            m.d.sync += [preparing.eq(0), running.eq(1), last_tile.eq(channels_left[tile_bits:] == 0)]
+            m.d.sync += [preparing.eq(0), running.eq(1), *begin_tile(channels_left[tile_bits:] == 0)]
             for row in range(build):
                 m.d.sync += [offsets[row].eq(stride * row), blocks[row].eq(stride * row)]
         return m
