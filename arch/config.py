@@ -84,6 +84,8 @@ class EngineConfig:
     rounds: int = 13
     #: Cycles without any progress after which a program ends with an error.
     watchdog_cycles: int = 1 << 16
+    #: Cycles in which a decoder lane decodes a symbol: 1, or 2 for a faster clock.
+    step_cycles: int = 1
     #: Decoder lanes that share the memories of their `ans` tables: 1, or 2 through memories that have two ports to read
     #: with, one of which also writes. Changes no cycle.
     table_lanes: int = 1
@@ -122,6 +124,7 @@ class EngineConfig:
         require(9 * (self.parameter_channels - self.columns) >= self.burst_beats * self.bus_bytes, "parameter_channels",
                 "enough for a column tile and a burst")
         require(self.rounds in (13, 20), "rounds", "13 or 20")
+        require(self.step_cycles in (1, 2), "step_cycles", "1 or 2")
         require(self.table_lanes in (1, 2), "table_lanes", "1 or 2")
         # An `ans` table is built in 1,035 cycles in which nothing else may move.
         require(2048 <= self.watchdog_cycles < 1 << 32, "watchdog_cycles", "in 2048..2^32-1")
@@ -166,9 +169,11 @@ class EngineConfig:
         """32 bits over every parameter that a program depends on: it runs only where it was compiled for."""
         fields = {key: value for key, value in dataclasses.asdict(self).items()
                   if key not in ("name", "table_lanes", "trace")}
-        # Older than the choice of lanes.
+        # Older than these choices.
         if self.lane == LANES[0]:
             del fields["lane"]
+        if self.step_cycles == 1:
+            del fields["step_cycles"]
         digest = hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode())
         return int.from_bytes(digest.digest()[:4], "little")
 

@@ -9,8 +9,5 @@ PAGE_BYTES = 4096
 COMMANDS_AHEAD = 2
 """Commands that a unit can hold besides the one it works on."""
 
-QUEUED_STEPS = 8
-"""Decoder steps whose requests for words can wait behind the step being served."""
-
 ANS_BANKS = 2
 """Tables of code `ans` that a decoder lane holds: one in use, the other for the next layer."""

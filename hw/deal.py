@@ -1,90 +1,144 @@
-"""Dealing words to lanes: the network between the mask buffer and the lanes of the coat decoder."""
-
-import functools
+"""Dealing words to lanes: between the mask buffer and the lanes of the coat decoder."""
 
 from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.bits import above, add
+from arch.config import EngineConfig, MASK_WORD_BITS
+from hw.bits import add
 
 __all__ = ["Dealer"]
 
 
 class Dealer(wiring.Component):
-    """Deals words to the lanes that ask, lowest lane first.
+    """Deals the words of a layer's mask stream to the lanes in the order in which they ask.
 
-    Operation: as many lanes as there are words are a group. A group has all words, half of it the half that its lanes
-    can get, and so on to the single lane. Of its words, a part has number i at place i modulo their number, so that
-    half of it needs one of two words at every place: whichever is not below the first one that is for its lanes.
+    Operation: a lane that asks gets the number of its word: those asked for before, and in the same cycle by lower
+    lanes. When the row with that number is shown, it takes its word. A row is used up when all its numbers are given,
+    or all that are stored; when no stored word is left, every lane that asks is served.
 
-    Latency: none (combinational).
+    Latency: ``step_cycles`` from a request to the first cycle in which it can be served; up to a row per cycle.
 
-    Parameters
-    ----------
-    lanes, words : int
-        Powers of two, ``words`` <= ``lanes``.
-    width : int
-        Bits of a word.
+    Members
+    -------
+    request : In(decoder_lanes)
+        Lanes that ask for a word and do not yet. Not together with ``save``.
+    words, valid, past_end, drained, take
+        The :class:`~hw.masks.MaskBuffer`'s ports, mirrored.
+    save, restore, finish : In(1)
+        Strobes. ``save`` only if nothing is ``pending``; with the others, what is asked for is forgotten.
+    served : Out(decoder_lanes)
+    dealt : Out(array of decoder_lanes x 17)
+        The words of those served; the top bit is set if it is not stored.
+    asking : Out(1)
+        Any lane asks.
+    pending : Out(1)
+        So, or the row is not the one with the next word.
+    left_over : Out(1)
+        The next word is stored, if the row is the one with it.
     """
 
-    def __init__(self, lanes: int, words: int, width: int):
+    def __init__(self, config: EngineConfig):
+        self._config = config
+        lanes, words = config.decoder_lanes, config.refill_words
         super().__init__({
-            #: Lanes that ask for a word.
-            "asking": In(lanes),
-            #: The words, and how many of them may be dealt.
-            "words": In(data.ArrayLayout(width, words)),
-            "available": In(range(words + 1)),
-            #: How many are dealt.
-            "take": Out(range(words + 1)),
-            #: Lanes that ask and get one.
+            #: Lanes that want a word.
+            "request": In(lanes),
+            #: A row of words.
+            "words": In(data.ArrayLayout(MASK_WORD_BITS, words)),
+            #: It is there.
+            "valid": In(1),
+            #: Which of its words are not stored.
+            "past_end": In(words),
+            #: No more words are stored.
+            "drained": In(1),
+            #: The row is used up.
+            "take": Out(1),
+            #: Remember the number of the next word.
+            "save": In(1),
+            #: Go back to it.
+            "restore": In(1),
+            #: The layer ends.
+            "finish": In(1),
+            #: Lanes that get a word.
             "served": Out(lanes),
             #: What each gets.
-            "dealt": Out(data.ArrayLayout(width, lanes)),
+            "dealt": Out(data.ArrayLayout(MASK_WORD_BITS + 1, lanes)),
+            #: A lane waits for a word.
+            "asking": Out(1),
+            #: That, or the row is not the next word's.
+            "pending": Out(1),
+            #: The next word is stored.
+            "left_over": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
+        lanes, words = len(self.served), len(self.words)
+        slot_bits = words.bit_length() - 1
+        # A lane asks for one word at a time, so the numbers of no more than so many rows are told apart.
+        bits = slot_bits + (lanes // words).bit_length()
 
-        def named(name, value):
-            signal = Signal(len(value), name=name)
-            m.d.comb += signal.eq(value)
-            return signal
+        def row_of(number):
+            return number[slot_bits:]
 
-        lanes, words = len(self.asking), len(self.words)
-        bits = words.bit_length()
+        def slot_of(number):
+            return number[:slot_bits]
 
-        @functools.cache
+        request, waiting, asking = Signal(lanes), Signal(lanes), Signal(lanes)
+        following, saved, end = Signal(bits), Signal(bits), Signal(bits)  # the number of the next word
+        row = Signal(bits - slot_bits)  # the row that is shown or comes next
+        if self._config.step_cycles == 1:
+            m.d.comb += [request.eq(self.request), waiting.eq(asking)]
+        else:
+            m.d.sync += request.eq(self.request)
+            m.d.comb += waiting.eq(asking | request)
+
+        numbers = [Signal(bits, name=f"number_{lane}") for lane in range(lanes)]
+        counts = {}
+
         def count(start, stop):
             """How many of some lanes ask."""
             if stop - start == 1:
-                return self.asking[start]
-            middle = (start + stop) // 2
-            left, right = count(start, middle), count(middle, stop)
-            return named(f"count_{start}_{stop}", add(left, right, len(left) + 1))
+                return request[start]
+            if (start, stop) not in counts:
+                middle = (start + stop) // 2
+                left, right = count(start, middle), count(middle, stop)
+                counts[start, stop] = total = Signal(min(len(left) + 1, bits), name=f"count_{start}_{stop}")
+                m.d.comb += total.eq(add(left, right, len(total)))
+            return counts[start, stop]
 
-        def deal(start, stop, first, places):
-            """Deal ``places`` to some lanes: the first one's word is at place ``first``."""
+        def give(start, stop, first):
+            """Numbers for some lanes, from ``first`` on."""
             if stop - start == 1:
-                (word,) = places
-                m.d.comb += [self.dealt[start].eq(word[:-1]), self.served[start].eq(self.asking[start] & word[-1])]
+                with m.If(request[start]):
+                    m.d.sync += numbers[start].eq(first)
                 return
-            half = (stop - start) // 2
-            middle = start + half
-            later = named(f"first_{middle}_{stop}", add(first, count(start, middle), len(first)))
-            for begin, end, first in (start, middle, first), (middle, stop, later):
-                low, high = first[:-1], first[-1]
-                beyond = high.replicate(half) ^ above(low, half)
-                deal(begin, end, low, [
-                    named(f"place_{begin}_{end}_{place}", Mux(beyond[place], places[place + half], places[place]))
-                    for place in range(half)])
+            middle = (start + stop) // 2
+            later = Signal(bits, name=f"first_{middle}_{stop}")
+            m.d.comb += later.eq(add(first, count(start, middle), bits))
+            give(start, middle, first)
+            give(middle, stop, later)
 
-        may = above(self.available, words)
-        asked = Const(0, bits)  # by lower groups; any number >= `words` may be another such number
-        for start in range(0, lanes, words):
-            free = may & ~above(asked[:-1], words) & ~asked[-1].replicate(words)
-            deal(start, start + words, asked[:-1], [Cat(word, bit) for word, bit in zip(self.words, free)])
-            total = named(f"asked_by_{start + words}", add(asked[:-1], count(start, start + words), bits))
-            asked = Cat(total[:-1], total[-1] | asked[-1])
-        m.d.comb += self.take.eq(Mux(asked < self.available, asked, self.available))
+        give(0, lanes, following)
+        m.d.comb += end.eq(add(following, count(0, lanes), bits))
+        places = Array(Cat(word, past_end) for word, past_end in zip(self.words, self.past_end))
+        for lane, number in enumerate(numbers):
+            m.d.comb += [
+                self.served[lane].eq(asking[lane] & (self.drained | self.valid & (row_of(number) == row))),
+                self.dealt[lane].eq(places[slot_of(number)]),
+            ]
+        m.d.comb += [
+            self.left_over.eq(~self.past_end.bit_select(slot_of(following), 1)),
+            self.take.eq(self.valid & ((row_of(following) != row) | ~self.left_over)),
+            self.asking.eq(waiting.any()),
+            self.pending.eq(self.asking | ~self.drained & (row_of(following) != row)),
+        ]
+        m.d.sync += [asking.eq(asking & ~self.served | request), following.eq(end), row.eq(row + self.take)]
+        with m.If(self.save):
+            m.d.sync += saved.eq(following)
+        with m.If(self.restore):
+            m.d.sync += [asking.eq(0), following.eq(saved), row.eq(row_of(saved))]
+        with m.If(self.finish):
+            m.d.sync += [asking.eq(0), following.eq(0), row.eq(0)]
         return m

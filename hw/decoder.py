@@ -1,11 +1,10 @@
 """The coat decoder: one symbol per lane and cycle, from words that arrive in the order in which lanes ask for them."""
 
 from amaranth import *
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.config import MASK_WORD_BITS, MAX_COATS, EngineConfig
-from arch.depths import QUEUED_STEPS
 from arch.descriptor import Code, Error
 from hw.ans import AnsTable, TableMemory
 from hw.bits import above, exceeds
@@ -37,7 +36,7 @@ def symbol_rows(config: EngineConfig) -> data.StructLayout:
 def connect_masks(m: Module, masks: wiring.Component, decoder: wiring.Component):
     """Wires a decoder's mask side to its mask buffer."""
     m.d.comb += [getattr(decoder, name).eq(getattr(masks, name))
-                 for name in ("words", "available", "past_end", "left_over")]
+                 for name in ("words", "valid", "past_end", "drained")]
     m.d.comb += [getattr(masks, name).eq(getattr(decoder, name))
                  for name in ("take", "save", "restore", "release", "finish")]
 
@@ -46,19 +45,18 @@ class CoatDecoder(wiring.Component):
     """Decodes mask streams (docs/specification.md, "Mask stream").
 
     Operation: a lane holds a current word, a next word and a position in the current one. A step is decoded once every
-    lane that takes part has the bits of the longest symbol; lanes that cross the end of their current word then ask for
-    a word. The requests of a step are served together, lowest lane first and ``refill_words`` per cycle, steps in
-    order. A step with ``save`` waits until nothing is asked for; one with ``restore`` drops what is asked for. After
-    the last step, what is asked for is served as far as it is stored, ``finish`` is given, and the next command taken.
-    While a command for code `ans` waits to be taken, its table is built (:class:`~hw.ans.AnsTable`), behind the layer
+    lane that takes part has its next word or would not reach it with the longest symbol; lanes that cross the end of
+    their current word then ask for a word, which a :class:`~hw.deal.Dealer` deals them. A step with ``save`` waits until
+    nothing is asked for; one with ``restore`` drops what is asked for. After the last step, what is asked for is served
+    as far as it is stored, ``finish`` is given, and the next command taken. While a command for code `ans` waits to be taken, its table is built (:class:`~hw.ans.AnsTable`), behind the layer
     being decoded; it is taken when the table is complete. A layer with the table of one of the last two builds none.
 
-    Latency: two cycles from an accepted step to its row, one step per cycle while words keep up: symbols may average
-    three quarters of the bits that ``refill_words`` bring per cycle. `ans` loses up to 2 % to lanes that wait for a
-    word because the longest symbol would need it. From a layer's last step to the next one's first it takes
-    4 + ceil(used lanes / refill_words) cycles if its words are there, and ceil(used lanes / refill_words) - 1 more for
-    an `ans` layer with symbols of more than 6 bits. Its table, if none is there, is ready ``AnsTable.build_cycles``
-    after its command became the next one.
+    Latency: ``step_cycles`` + 1 from an accepted step to its row, a step every ``step_cycles`` while words keep up.
+    `ans` loses up to 2 % to lanes that wait for a word because the longest symbol would need it. LATENCY. Its table, if
+    none is there, is ready ``AnsTable.build_cycles`` after its command became the next one.
+
+    With ``step_cycles`` = 2 a step is looked at in one cycle, symbols and whether all lanes are ready kept, and takes
+    place in the next one; then positions move, and so on. A row has to leave before the next step takes place.
 
     Parameters
     ----------
@@ -73,18 +71,17 @@ class CoatDecoder(wiring.Component):
     step : In(stream of decode_step)
     rows : Out(stream of symbol_rows)
         Coat indices, or weights in two's complement for ``Code.STORED``; 0 for lanes that take no part.
-    words, available, past_end, take, save, restore, release, finish, left_over
+    words, valid, past_end, drained, take, save, restore, release, finish
         The :class:`~hw.masks.MaskBuffer`'s ports, mirrored.
     error : Out(4)
         ``arch.descriptor.Error``, for one cycle each. Rows keep coming after an error, with any content.
     starved : Out(1)
-        In the cycle before, a step waited for mask words and fewer than ``refill_words`` were available.
+        In the cycle before, a step waited for mask words, and their row was not there.
     """
 
     def __init__(self, config: EngineConfig, *, emit: bool = False):
         self._config = config
         self._emit = emit
-        taken = range(config.refill_words + 1)
         super().__init__({
             #: The next layer's code.
             "command": In(stream.Signature(DecodeCommand)),
@@ -92,15 +89,17 @@ class CoatDecoder(wiring.Component):
             "step": In(stream.Signature(decode_step(config))),
             #: What was decoded.
             "rows": Out(stream.Signature(symbol_rows(config))),
-            #: The next words of the mask stream.
+            #: The next row of the mask stream.
             "words": In(data.ArrayLayout(MASK_WORD_BITS, config.refill_words)),
-            #: How many of them there are.
-            "available": In(taken),
-            #: Which of them are not stored.
+            #: It is there.
+            "valid": In(1),
+            #: Which of its words are not stored.
             "past_end": In(config.refill_words),
-            #: How many of them are taken.
-            "take": Out(taken),
-            #: Remember the place of the next word.
+            #: No more words are stored.
+            "drained": In(1),
+            #: The row is used up.
+            "take": Out(1),
+            #: Remember the row.
             "save": Out(1),
             #: Go back to it.
             "restore": Out(1),
@@ -108,8 +107,6 @@ class CoatDecoder(wiring.Component):
             "release": Out(1),
             #: The layer ends.
             "finish": Out(1),
-            #: It ended too early.
-            "left_over": In(1),
             #: What is wrong with the mask stream.
             "error": Out(4),
             #: A step waits because mask words are not there.
@@ -128,8 +125,9 @@ class CoatDecoder(wiring.Component):
         command = self.command.payload
         # A run longer than a row uses all lanes.
         row_bits = config.lanes.bit_length() - 1
-        used = (above(command.run_bytes[:row_bits], config.lanes)
-                | command.run_bytes[row_bits:].any().replicate(config.lanes)).replicate(config.build_columns)
+        uses = (above(command.run_bytes[:row_bits], config.lanes)
+                | command.run_bytes[row_bits:].any().replicate(config.lanes))
+        used = Signal(config.lanes)
         m.submodules.table = table = AnsTable()
         wants_table = command.code == Code.ANS
         m.d.comb += [
@@ -155,7 +153,8 @@ class CoatDecoder(wiring.Component):
                 lanes_code.sign.eq(Mux(wants_stored, symbol_ones & ~(symbol_ones >> 1), 0)),
                 lanes_code.coats.eq(Mux(wants_unary, command.coats, 0)),
                 lanes_code.ones.eq(Mux(wants_unary, symbol_ones, 0)),
-                lanes_code.limit.eq(Mux(longest == 0, MASK_WORD_BITS - 1, MASK_WORD_BITS - longest)),
+                lanes_code.limit.eq(longest ^ MASK_WORD_BITS - 1),
+                used.eq(uses),
                 running.eq(1),
             ]
 
@@ -176,56 +175,47 @@ class CoatDecoder(wiring.Component):
                 last.eq(step.last),
             ]
 
-        # Requests: one mask per step that has any. `asking` is what is left of the oldest one.
-        asking, crossed, request, served, remaining = (
-            Signal(config.decoder_lanes, name=name) for name in ("asking", "crossed", "request", "served", "remaining"))
-        pending, more = Signal(), Signal()
-        m.submodules.requests = requests = ResetInserter(self.restore | self.finish)(
-            fifo.SyncFIFO(width=config.decoder_lanes, depth=QUEUED_STEPS))
-        m.submodules.dealer = dealer = Dealer(config.decoder_lanes, config.refill_words, MASK_WORD_BITS + 1)
+        # A layer starts with two requests of every used lane: the second ones when all first ones are served.
+        served, crossed = (Signal(config.decoder_lanes, name=name) for name in ("served", "crossed"))
+        pending, twice, again = Signal(), Signal(), Signal()
+        m.submodules.dealer = dealer = Dealer(config)
         m.d.comb += [
-            dealer.asking.eq(asking),
-            dealer.available.eq(self.available),
-            *(word.eq(Cat(self.words[index], self.past_end[index])) for index, word in enumerate(dealer.words)),
-            served.eq(dealer.served),
+            *(getattr(dealer, name).eq(getattr(self, name))
+              for name in ("words", "valid", "past_end", "drained", "save", "restore", "finish")),
             self.take.eq(dealer.take),
-            remaining.eq(asking & ~served),
-            more.eq(remaining.any()),
-            request.eq(crossed | used & start.replicate(len(used))),
-            pending.eq(asking.any() | requests.r_rdy),
-            requests.r_en.eq(~more),
-            requests.w_data.eq(request),
-            # A layer starts with two requests of every used lane: one here, one in the queue.
-            requests.w_en.eq(start | crossed.any() & (more | requests.r_rdy)),
+            served.eq(dealer.served),
+            again.eq(twice & ~begin & ~dealer.asking),
+            dealer.request.eq(crossed | (used & (begin | again).replicate(config.lanes)).replicate(config.build_columns)),
+            pending.eq(dealer.pending | twice),
         ]
-        # Nothing remains unless there is more.
-        m.d.sync += asking.eq(remaining | Mux(more, 0, Mux(requests.r_rdy, requests.r_data, request)))
-        with m.If(self.restore | self.finish):
-            m.d.sync += asking.eq(0)
+        with m.If(start):
+            m.d.sync += twice.eq(1)
+        with m.Elif(again | self.finish):
+            m.d.sync += twice.eq(0)
 
-        # Which words of a lane are there and which of them are virtual, and whether its first one has come: of all
-        # lanes together, which a simulator handles as a few wide words. ``used_virtual`` is about the last step.
+        # Which words of a lane are there and which of them are virtual: of all lanes together, which a simulator handles
+        # as a few wide words. A lane whose first word has come always has a current one: it leaves that only for the
+        # next. ``used_virtual`` is about the last step.
         def of_lanes(*names):
             return (Signal(config.decoder_lanes, name=name) for name in names)
 
         current_valid, current_virtual, following_valid, following_virtual = of_lanes(
             "current_valid", "current_virtual", "following_valid", "following_virtual")
-        opened, used_virtual, virtual = of_lanes("opened", "used_virtual", "virtual")
+        used_virtual, virtual = of_lanes("used_virtual", "virtual")
         ready, move, opening = of_lanes("ready", "move", "opening")
         fits, crosses, within, bad = of_lanes("fits", "crosses", "within", "bad")
         m.d.comb += [
             ready.eq(~takes_part | current_valid & (following_valid | fits)),
             crossed.eq(Mux(fire, takes_part & crosses, 0)),
-            move.eq(following_valid & (crossed | ~current_valid)),
-            opening.eq(following_valid & ~opened),
+            move.eq(crossed | opening),
+            opening.eq(following_valid & ~current_valid),
         ]
         m.d.sync += [
-            current_valid.eq(current_valid & ~crossed | following_valid),
+            current_valid.eq(current_valid | following_valid),
             following_valid.eq(served | following_valid & ~move),
             current_virtual.eq(current_virtual & ~move | following_virtual & move),
-            opened.eq(opened | opening),
         ]
-        with m.If(asking.any()):
+        with m.If(dealer.asking):
             m.d.sync += following_virtual.eq(following_virtual & ~served | virtual & served)
         with m.If(fire):
             # A word is used if the step begins or ends behind its first bit.
@@ -236,7 +226,7 @@ class CoatDecoder(wiring.Component):
         with m.If(self.restore):
             m.d.sync += [current_valid.eq(~0), following_valid.eq(~0), current_virtual.eq(0), following_virtual.eq(0)]
         with m.If(start):
-            m.d.sync += [current_valid.eq(0), following_valid.eq(0), opened.eq(0)]
+            m.d.sync += [current_valid.eq(0), following_valid.eq(0)]
 
         # Lanes and their tables.
         memories = [TableMemory(config.table_lanes) for _ in range(config.decoder_lanes // config.table_lanes)]
@@ -270,8 +260,13 @@ class CoatDecoder(wiring.Component):
             with m.If(fire):
                 m.d.sync += rows.payload.symbols[number].eq(Mux(takes_part[number], lane.symbol, 0))
 
-        m.d.comb += fire.eq(
-            waiting & running & ~save & ~restore & ready.all() & requests.w_rdy & (~rows.valid | rows.ready))
+        able = Signal()
+        decodes = waiting & running & ~save & ~restore & ready.all()
+        if config.step_cycles == 1:
+            m.d.comb += [able.eq(decodes), fire.eq(able & (~rows.valid | rows.ready))]
+        else:
+            m.d.sync += able.eq(decodes & ~fire)
+            m.d.comb += fire.eq(able & ~rows.valid)
         with m.If(fire):
             m.d.sync += rows.valid.eq(1)
         with m.Elif(rows.ready):
@@ -279,15 +274,14 @@ class CoatDecoder(wiring.Component):
 
         short = Mux(save, pending, ~ready.all())
         m.d.sync += self.starved.eq(
-            waiting & running & ~restore & short & more & (self.available != config.refill_words))
+            waiting & running & ~restore & short & dealer.asking & ~self.valid & ~self.drained)
 
         # Flags and the layer's end.
         m.d.comb += [
             self.save.eq(waiting & running & save & ~pending),
             self.restore.eq(waiting & running & restore),
             self.release.eq(self.restore & release),
-            # No stored word can be left over once a word that is asked for would be virtual.
-            self.finish.eq(ending & (~pending | self.past_end[0])),
+            self.finish.eq(ending & (~pending | self.drained)),
         ]
         with m.If(self.save):
             m.d.sync += save.eq(0)
@@ -305,6 +299,6 @@ class CoatDecoder(wiring.Component):
             m.d.sync += self.error.eq(Error.MASK_EXHAUSTED)
         with m.Elif(fired & (code == Code.RAW) & bad.any()):
             m.d.sync += self.error.eq(Error.BAD_SYMBOL)
-        with m.Elif(self.finish & self.left_over):
+        with m.Elif(self.finish & dealer.left_over):
             m.d.sync += self.error.eq(Error.MASK_LEFT_OVER)
         return m

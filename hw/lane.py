@@ -28,7 +28,7 @@ def lane_code(config: EngineConfig) -> data.StructLayout:
         #: `unary`: the number of coats and as many ones; otherwise zero.
         "coats": range(MAX_COATS + 1),
         "ones": MAX_COATS,
-        #: The last position from which on the longest symbol is in the same word.
+        #: The last position from which on the longest symbol ends before the end of the word.
         "limit": range(MASK_WORD_BITS),
     })
 
@@ -54,7 +54,7 @@ def lane_ports(config: EngineConfig) -> wiring.Signature:
         #: A step is decoded, in which the lane takes part: consume the symbol.
         "fire": In(1),
         "takes_part": In(1),
-        #: The bits of the longest symbol are all in the current word.
+        #: The longest symbol would end before the end of the current word.
         "fits": Out(1),
         #: The symbol, sign-extended if stored.
         "symbol": Out(symbol_bits(config)),
@@ -90,7 +90,8 @@ class DecoderLane(wiring.Component):
     state, which waits at the output of a :class:`~hw.ans.TableMemory`; ``fire`` fetches that of the next state, and
     ``opening`` that of the first one.
 
-    Latency: none; a word that arrives is seen in the following cycle.
+    Latency: a word that arrives is seen in the following cycle, and in the symbol ``step_cycles`` - 1 later; so is the
+    new position after ``fire``, of which ``crosses`` and ``within`` are seen at once.
 
     Members
     -------
@@ -98,6 +99,7 @@ class DecoderLane(wiring.Component):
     """
 
     def __init__(self, config: EngineConfig):
+        self._domain = "comb" if config.step_cycles == 1 else "sync"
         super().__init__(lane_ports(config))
 
     def elaborate(self, platform):
@@ -120,9 +122,11 @@ class DecoderLane(wiring.Component):
             window = shifted
 
         next_state = Signal(ANS_BITS)
-        m.d.comb += [
+        m.d[self._domain] += [
             # The base has zeros where bits follow.
             next_state.eq(self.entry.base | window & ~(Const((1 << ANS_BITS) - 1) << self.entry.bits)),
+        ]
+        m.d.comb += [
             # Three sources, none or one of them gated through.
             self.state.eq(Mux(self.restore, saved["state"], 0) | Mux(self.opening, now["following"], 0)
                           | Mux(self.restore | self.opening, 0, next_state)),
@@ -136,11 +140,15 @@ class DecoderLane(wiring.Component):
         end = Signal(range(2 * MASK_WORD_BITS))
         m.d.comb += [
             ones.eq(_trailing_ones(window & code.ones)),
-            terminated.eq(ones != code.coats),
             negative.eq((window & code.sign).any()),
+        ]
+        m.d[self._domain] += [
+            terminated.eq(ones != code.coats),
             self.symbol.eq(ones | window & code.mask | Mux(negative, ~code.mask, 0)
                            | Mux(code.ans, self.entry.symbol, 0)),
             consumed.eq(ones | code.length | Mux(code.ans, self.entry.bits, 0)),
+        ]
+        m.d.comb += [
             # One addition: the zero that ends ones is its carry.
             end.eq((Cat(terminated, now["position"]) + Cat(terminated, consumed)) >> 1),
             self.fits.eq(~exceeds(now["position"], code.limit)),

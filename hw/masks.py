@@ -1,4 +1,4 @@
-"""The mask buffer: coded masks on chip, handed out as 16-bit words, rewindable."""
+"""The mask buffer: coded masks on chip, handed out in rows of 16-bit words, rewindable."""
 
 from amaranth import *
 from amaranth.lib import data, stream, wiring
@@ -12,21 +12,22 @@ __all__ = ["MaskBuffer"]
 
 
 class MaskBuffer(wiring.Component):
-    """Ring buffer of the coded masks, and the aligner that hands out up to ``refill_words`` words per cycle.
+    """Ring buffer of the coded masks, read in rows of ``refill_words`` words.
 
     Operation: beats are stored as they come, ahead of their layer. A command begins a layer at the next whole beat.
-    Words are taken in order; past the layer's last stored word there are zero words, marked ``past_end``, without end.
-    ``finish`` ends the layer: words never taken are dropped and the next layer begins at the beat after them.
+    Rows are shown in order, each until it is taken; past the layer's last stored word there are only words marked
+    ``past_end``, with any content, and ``drained`` says that no other is left. ``finish`` ends the layer: rows never
+    taken are dropped and the next layer begins at the beat after them.
 
     A layer with ``mask_keep`` stays: after its end the buffer is at its beginning again, and the next command, which
     has ``mask_reuse``, takes the same words; the last one of them, without ``mask_keep``, moves on. All beats of a kept
     layer must fit the ring.
 
-    ``save`` keeps everything from the next word on, and ``restore`` goes back there, until ``release`` (which may come
+    ``save`` keeps everything from the row shown on, and ``restore`` goes back there, until ``release`` (which may come
     with the last restore). The beats of all words asked for between save and the last restore must fit the ring.
 
-    Latency: one cycle from a command to its words if its first beat is there four cycles ahead; after a restore
-    ``available`` is 0 for three cycles.
+    Latency: one cycle from a command to its first row if its first beat is there four cycles ahead; a row per cycle;
+    after a restore ``valid`` is 0 for three cycles. ``space`` grows two cycles after the row that makes it is taken.
 
     Members
     -------
@@ -35,39 +36,40 @@ class MaskBuffer(wiring.Component):
         Free beats of the ring, beats in flight not yet subtracted.
     command : In(stream of MaskCommand)
     words : Out(array of refill_words x 16)
-    available : Out(range(refill_words + 1))
-        How many of ``words`` may be taken in this cycle.
+    valid : Out(1)
+        ``words`` is a row of the layer with stored words in it.
     past_end : Out(refill_words)
-        Words from beyond the layer's stored words; they read zero.
-    take : In(range(refill_words + 1))
-        How many are taken: at most ``available``.
+        Words of the row, shown already or not, that are beyond the layer's stored words.
+    drained : Out(1)
+        A layer has begun, and this row has no stored word, nor have later ones.
+    take : In(1)
+        The row is used up. No effect unless ``valid``.
     save, restore, release, finish : In(1)
-        Strobes. ``save``, ``restore`` and ``finish`` exclude each other; a word taken together with a save comes after
-        it, one taken together with a restore has no effect.
-    left_over : Out(1)
-        With ``finish``: stored words of the layer were never taken.
+        Strobes. ``save``, ``restore`` and ``finish`` exclude each other; a row is not taken together with a save, one
+        taken together with a restore has no effect.
     """
 
     def __init__(self, config: EngineConfig):
         self._config = config
         self._beats = config.mask_bytes // config.bus_bytes
-        taken = range(config.refill_words + 1)
         super().__init__({
             #: Coded masks, layer after layer.
             "beats": In(stream.Signature(config.bus_bits)),
             #: Beats that can be stored.
-            "space": Out(range(self._beats + 1)),
+            "space": Out(range(self._beats + 1), init=self._beats),
             #: The next layer.
             "command": In(stream.Signature(MaskCommand)),
-            #: The next words.
+            #: The next row of words.
             "words": Out(data.ArrayLayout(MASK_WORD_BITS, config.refill_words)),
-            #: How many of them there are.
-            "available": Out(taken),
-            #: Which of them are not stored.
+            #: It is there.
+            "valid": Out(1),
+            #: Which of its words are not stored.
             "past_end": Out(config.refill_words),
-            #: How many of them are taken.
-            "take": In(taken),
-            #: Remember the place of the next word.
+            #: No more words are stored.
+            "drained": Out(1),
+            #: The row is used up.
+            "take": In(1),
+            #: Remember the row.
             "save": In(1),
             #: Go back to it.
             "restore": In(1),
@@ -75,8 +77,6 @@ class MaskBuffer(wiring.Component):
             "release": In(1),
             #: The layer ends.
             "finish": In(1),
-            #: It ends too early.
-            "left_over": Out(1),
         })
 
     def elaborate(self, platform):
@@ -84,25 +84,28 @@ class MaskBuffer(wiring.Component):
         refill = self._config.refill_words
         row_bits = refill * MASK_WORD_BITS
         rows_per_beat = self._config.bus_bits // row_bits
-        # Places are counted in words, with one bit above the ring's size to tell full from empty.
-        offset_bits = refill.bit_length() - 1
-        beat_shift = offset_bits + rows_per_beat.bit_length() - 1
+        # Places are counted in rows, with one bit above the ring's size to tell full from empty.
+        beat_shift = rows_per_beat.bit_length() - 1
         place_bits = beat_shift + self._beats.bit_length()
 
+        # The row that is shown or comes next, the stored words from it on, and which of its words are none.
         place, saved_place = Signal(place_bits), Signal(place_bits)
         left, saved_left = Signal(MaskCommand["mask_words"].shape), Signal(MaskCommand["mask_words"].shape)
+        saved_past_end = Signal(refill)
         written = Signal(place_bits - beat_shift)
         layer_beat = Signal(place_bits - beat_shift)
         active, kept, keeping = Signal(), Signal(), Signal()
         settled = Signal(init=1)  # `place` is where the next layer starts
 
-        # Ring.
+        # Ring. What is free is known late.
         m.submodules.ring = ring = Memory(shape=self._config.bus_bits, depth=self._beats, init=[])
         store, fetch = ring.write_port(), ring.read_port()
         oldest = Signal(place_bits - beat_shift)
-        m.d.comb += [
+        m.d.sync += [
             oldest.eq(Mux(kept, layer_beat, Mux(keeping, saved_place, place)[beat_shift:])),
-            self.space.eq(self._beats - (written - oldest)[:len(written)]),
+            self.space.eq(self._beats - (written + store.en - oldest)[:len(written)]),
+        ]
+        m.d.comb += [
             self.beats.ready.eq(self.space != 0),
             store.addr.eq(written[:-1]),
             store.data.eq(self.beats.payload),
@@ -110,18 +113,22 @@ class MaskBuffer(wiring.Component):
         ]
         m.d.sync += written.eq(written + store.en)
 
-        # Rows on their way to the aligner: memory output, second, first. `first` holds the next word.
-        fetch_row = Signal(place_bits - offset_bits)
+        # Rows on their way: memory output, second, first, which is the one shown.
+        fetch_row = Signal(place_bits)
         part = Signal(range(rows_per_beat))
         fetched, first_valid, second_valid = Signal(), Signal(), Signal()
         first, second = Signal(row_bits), Signal(row_bits)
         move_first, move_second, move_fetched, present = Signal(), Signal(), Signal(), Signal()
-        offset = place[:offset_bits]
-        taken = Signal(range(refill + 1))
-        beat_of_row = fetch_row[beat_shift - offset_bits:]
+        past = self.past_end[0]
+        taken = Signal()
+        beat_of_row = fetch_row[beat_shift:]
         m.d.comb += [
-            # Zero words that follow a layer must not move the next layer's first row.
-            move_first.eq(~first_valid | ~settled & (offset + taken >= refill)),
+            self.words.eq(first),
+            self.valid.eq(active & first_valid & ~past),
+            self.drained.eq(active & past),
+            # A layer that ended too early is skipped as fast as its rows come.
+            taken.eq(first_valid & ~past & Mux(active, self.take, ~settled)),
+            move_first.eq(~first_valid | taken),
             move_second.eq(~second_valid | move_first),
             move_fetched.eq(~fetched | move_second),
             present.eq(beat_of_row != written),
@@ -136,39 +143,24 @@ class MaskBuffer(wiring.Component):
             m.d.sync += [
                 fetched.eq(present),
                 fetch_row.eq(fetch_row + present),
-                part.eq(fetch_row[:beat_shift - offset_bits]),
+                part.eq(fetch_row[:beat_shift]),
             ]
-
-        # Words.
-        in_first = refill - offset
-        stored = Signal(row_bits)
-        complete = Signal()  # all stored words among the next `refill` are at hand
-        amount = Signal(range(refill + 1))
-        m.d.comb += [
-            stored.eq(Cat(first, second).bit_select(Cat(Const(0, MASK_WORD_BITS.bit_length() - 1), offset), row_bits)),
-            complete.eq((left == 0) | first_valid & (second_valid | (offset == 0) | (left <= in_first))),
-            amount.eq(Mux(complete, refill, Mux(first_valid, in_first, 0))),
-            self.available.eq(Mux(active, amount, 0)),
-            # A layer that ended too early is skipped as fast as its words come.
-            taken.eq(Mux(active, self.take, Mux(settled, 0, amount))),
-            self.left_over.eq(left != 0),
-        ]
-        for number in range(refill):
-            m.d.comb += [
-                self.past_end[number].eq(left <= number),
-                self.words[number].eq(Mux(self.past_end[number], 0, stored.word_select(number, MASK_WORD_BITS))),
+        with m.If(taken):
+            m.d.sync += [
+                place.eq(place + 1),
+                left.eq(Mux(left <= refill, 0, left - refill)),
+                self.past_end.eq(Cat(left <= refill + number for number in range(refill))),
             ]
-        counted = Signal.like(taken)
-        m.d.comb += counted.eq(Mux(left < taken, left, taken))
-        m.d.sync += [place.eq(place + counted), left.eq(left - counted)]
 
         # Layers.
         m.d.comb += self.command.ready.eq(~active & settled)
         with m.If(self.command.valid & self.command.ready):
+            words = self.command.payload.mask_words
             m.d.sync += [
                 active.eq(1),
                 settled.eq(0),
-                left.eq(self.command.payload.mask_words),
+                left.eq(words),
+                self.past_end.eq(Cat(words <= number for number in range(refill))),
                 # A kept layer begins where it began before: `place` is there already.
                 layer_beat.eq(place[beat_shift:]),
                 kept.eq(self.command.payload.mask_keep),
@@ -179,13 +171,13 @@ class MaskBuffer(wiring.Component):
         # Jumps: back to the saved place, or on to where the next layer begins: the beat after a layer's last word, or
         # the beginning of a layer that is kept.
         target, settle = Signal(place_bits), Signal()
-        m.d.comb += [target.eq(saved_place), settle.eq(~settled & ~keeping & (left == 0))]
+        m.d.comb += [target.eq(saved_place), settle.eq(~settled & ~keeping & past)]
         with m.If(self.save):
-            m.d.sync += [saved_place.eq(place), saved_left.eq(left), keeping.eq(1)]
+            m.d.sync += [saved_place.eq(place), saved_left.eq(left), saved_past_end.eq(self.past_end), keeping.eq(1)]
         with m.If(self.release):
             m.d.sync += keeping.eq(0)
         with m.If(self.restore):
-            m.d.sync += [left.eq(saved_left), settled.eq(0)]
+            m.d.sync += [left.eq(saved_left), self.past_end.eq(saved_past_end), settled.eq(0)]
         with m.Elif(settle):
             m.d.comb += target[:beat_shift].eq(0)
             m.d.comb += target[beat_shift:].eq(Mux(kept, layer_beat, place[beat_shift:] + place[:beat_shift].any()))
@@ -193,7 +185,7 @@ class MaskBuffer(wiring.Component):
         with m.If(self.restore | settle):
             m.d.sync += [
                 place.eq(target),
-                fetch_row.eq(target[offset_bits:]),
+                fetch_row.eq(target),
                 fetched.eq(0),
                 first_valid.eq(0),
                 second_valid.eq(0),

@@ -11,8 +11,6 @@ from compiler.timing.kernel import Events, Kernel, Queue, RecentEvents, Signal
 from compiler.timing.masks import Aligner, MaskReader
 from compiler.timing.work import Layer
 
-"""Decoding tables that are held."""
-
 
 class WeightPath:
     """Decoder and weight builder."""
@@ -192,7 +190,8 @@ class _LayerBuild:
         self.fire, self.meet, self.passes = (before.fire, before.meet, before.passes) if before else (-1, -1, 0)
         #: When the mask buffer is where the next layer begins.
         self.settled = 0
-        self._ready = 0  # the first cycle in which the next step can be decoded, words left out of account
+        self._cycles = layer.config.step_cycles
+        self._ready = 0  # from when on the decoder looks at the next step, which it can decode `_cycles` - 1 later
         self._signed = 0
         self._rewinds = len(layer.tile_sizes) - 1
         self._left = layer.steps  # steps to decode
@@ -207,7 +206,7 @@ class _LayerBuild:
         layer, decoder = self._layer, self._decoder
         self._ready, self._signed = max(ready, self.fire + 1), signed
         self._progress()
-        first = number = 0
+        first = 0
         for channels in layer.tile_channels:
             groups = -(-channels // layer.config.build_columns)
             for tile in range(self._rewinds + 1):
@@ -220,14 +219,13 @@ class _LayerBuild:
                     begin = first + work * groups
                     # The first step of the next pass is decoded with this one.
                     stop = begin + groups + (work < layer.passes - 1)
-                    decoded = yield from self._pass(begin, groups, decoded, stop, decoder.plan.valid[number + work])
+                    decoded = yield from self._pass(begin, groups, decoded, stop)
             first += layer.passes * groups
-            number += layer.passes
         self._path.last_met.post(self.meet)
         while not self._ended:
             yield from self._wait()
 
-    def _pass(self, begin: int, groups: int, decoded: int, stop: int, planned: bool):
+    def _pass(self, begin: int, groups: int, decoded: int, stop: int):
         """Process: the pass of ``groups`` steps from ``begin`` on, of which those before ``decoded`` are decoded
         already; returns where the next one is to go on."""
         path, met = self._path, self._path.met.cycles
@@ -244,8 +242,8 @@ class _LayerBuild:
                     self.meet = max(self.meet, met[-1] + (yield from path.gap()))
                 self._spread -= 1
             met.append(self.meet)
-            if planned and step == begin and not self._spread:
-                cycles = self._decoder.run(begin + 1, stop, self.meet)
+            if step == begin and not self._spread:
+                cycles = self._decoder.run(begin + 1, stop, self.meet + self._cycles - 1)
                 if cycles:
                     met += [cycle + 1 for cycle in cycles[:groups - 1]]
                     self.meet = met[-1]
@@ -263,7 +261,7 @@ class _LayerBuild:
         decoder = self._decoder
         while not decoder.knows(step):
             yield from self._wait()
-        cycle = max(self._ready, self.meet, decoder.ready(step))
+        cycle = max(self._ready + self._cycles - 1, self.meet + self._cycles - 1, decoder.ready(step))
         decoder.decode(step, cycle)
         self._decoded(cycle, 1)
         if not self._left or len(decoder.served) >= self._layer.mask_words:
@@ -307,7 +305,7 @@ class _LayerBuild:
         served = decoder.served[words - 1] + 1
         self.settled = max(served, self._released)
         # The rest of the last beat is dropped then, unless it is saved in the same cycle.
-        if not self._saves or self.settled < max(self._ready, decoder.clock) + self._tile_left:
+        if not self._saves or self.settled < max(self._ready, decoder.clock) + self._cycles * self._tile_left:
             decoder.drop_rest(self.settled)
         if not self._left:
             self._ended = True

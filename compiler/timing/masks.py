@@ -13,6 +13,9 @@ from compiler.timing.work import Layer
 _PRIME = 4
 """From a jump, or a beat being written, to its words being there and those of the row behind them."""
 
+_SPACE = 3
+"""From the cycle in which the last row of a beat is taken to the first one in which its reader sees the room."""
+
 
 class MaskReader(Client):
     """Fills the ring of the mask buffer."""
@@ -66,8 +69,8 @@ class MaskReader(Client):
 
 
 class Aligner:
-    """Hands out the words of the ring, up to ``refill_words`` per cycle. A row of so many words is fetched, moves to a
-    second register, and to a first one when the row before it is used up; words come from both."""
+    """Hands out the words of the ring in rows of ``refill_words``. A row is fetched, moves to a second register, and to
+    a first one, where its words are taken, when the row before it is used up."""
 
     def __init__(self, config: EngineConfig, reader: MaskReader):
         self._refill = config.refill_words
@@ -85,6 +88,7 @@ class Aligner:
         self.beat, self.stored = beat, layer.mask_words
         self.frees = not layer.mask_keep
         self._passed = 0
+        self._drained = -1  # when the last stored word was taken
         self.jump(0, cycle)
 
     def jump(self, word: int, cycle: int):
@@ -96,69 +100,67 @@ class Aligner:
         self._jumped, self._used = cycle, None
         self._second = self._first = self._behind = 0
 
-    def known(self, words: int) -> bool:
-        """Whether it is known when the beats of the next ``words`` words are there."""
-        last = min(self.word + words, self.stored) - 1
-        return last < self.word or self.beat + last // self._beat_words < len(self._written)
+    def known(self, words: int) -> int:
+        """Of how many of the next ``words`` words it is known when their beats are there."""
+        come = (len(self._written) - self.beat) * self._beat_words
+        return words if come >= self.stored else min(words, max(0, come - self.word))
 
-    def take(self, words: int, cycle: int, served: list[int]) -> int:
-        """Takes ``words`` words from ``cycle`` on, appends the cycle of each to ``served`` and returns the last one."""
-        refill, stored, word = self._refill, self.stored, self.word
+    def take(self, words: int, cycle: int, served: list[int]):
+        """Takes ``words`` words that are asked for from ``cycle`` on and appends the cycle of each to ``served``."""
+        refill, stored = self._refill, self.stored
         while words:
-            taken = min(words, refill)
+            word = self.word
+            taken = min(words, refill - word % refill)
             if word < stored:
                 self._arrive(word // refill)
                 cycle = max(cycle, self._first)
-                in_first = refill - word % refill
-                # A row that ends the stored words or is used from its beginning needs none behind it.
-                if taken > in_first and stored - word > in_first and self._row_behind(word // refill) > cycle:
-                    taken = in_first
-                if taken >= in_first:
+                if word + taken >= stored:
+                    self._drained = cycle
+                if (word + taken) % refill == 0 or word + taken >= stored:
                     self._used = cycle
                 if self.frees:
                     passed = min(word + taken, stored) // self._beat_words
                     if passed > self._passed:
-                        self._reader.make_room(cycle + 1, passed - self._passed)
+                        self._reader.make_room(cycle + _SPACE, passed - self._passed)
                         self._passed = passed
+            else:
+                # Those of the last stored word's row come with it, others when it has been taken.
+                cycle = max(cycle, self._drained + (word // refill > (stored - 1) // refill))
             served.extend([cycle] * taken)
-            word += taken
+            self.word += taken
             words -= taken
-            cycle += 1
-        self.word = word
-        return cycle - 1
 
     def end(self, layer: Layer, cycle: int):
         """The next layer begins in ``cycle``: the rest of the last beat is dropped."""
         if self.frees and layer.mask_content > self._passed:
-            self._reader.make_room(cycle + 1, layer.mask_content - self._passed)
+            self._reader.make_room(cycle + _SPACE, layer.mask_content - self._passed)
             self._passed = layer.mask_content
 
     def steady(self, words: int, cycle: int) -> bool:
-        """Whether the next ``words`` words are there so early that from ``cycle`` on ``refill_words`` of them are
-        handed out per cycle."""
-        last = min(self.word + words, self.stored) - 1
-        if last < self.word:
+        """Whether the next ``words`` words are there so early that from ``cycle`` on a row is handed out per cycle."""
+        if not words:
             return True
-        beat = self.beat + last // self._beat_words
+        if self.word + words > self.stored:
+            return False
+        beat = self.beat + (self.word + words - 1) // self._beat_words
         return (beat < len(self._written) and self._written[beat] + _PRIME <= cycle
                 and (self._jumped is None or self._jumped + _PRIME <= cycle))
 
     def skip(self, served: list[int]):
         """Takes words at full rate, in the cycles ``served``."""
-        word, stored, size = self.word, self.stored, self._beat_words
+        word, size = self.word, self._beat_words
         self.word = word + len(served)
-        if word >= stored:
-            return
-        last = min(self.word, stored)
         if self.frees:
-            for passed in range(self._passed + 1, last // size + 1):
-                self._reader.make_room(served[passed * size - 1 - word] + 1)
-            self._passed = last // size
+            for passed in range(self._passed + 1, self.word // size + 1):
+                self._reader.make_room(served[passed * size - 1 - word] + _SPACE)
+            self._passed = self.word // size
         # The registers are as after any row that has come in time.
-        end = served[last - 1 - word]
+        end = served[-1]
         self._jumped = None
         self._first, self._second, self._behind = end, end - 1, 0
-        self._used = end if last % self._refill == 0 else None
+        self._used = end if self.word % self._refill == 0 or self.word == self.stored else None
+        if self.word == self.stored:
+            self._drained = end
 
     def _present(self, row: int) -> int:
         return self._written[self.beat + row * self._refill // self._beat_words] + 1

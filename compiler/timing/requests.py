@@ -17,8 +17,8 @@ class Requests:
     in the order in which they are asked for, and those past the stored ones are zero.
 
     ``asked[s]`` is how many words have been asked for before step s (the last entry: in all). Before it decodes step s,
-    every lane that takes part has word ``current[s]`` at its position, and word ``following[s]`` (or 0) behind it. All
-    are int32.
+    every lane that takes part has word ``current[s]`` at its position, and word ``following[s]`` (or 0) behind it if it
+    might reach that. All are int32.
     """
 
     asked: np.ndarray
@@ -29,8 +29,7 @@ class Requests:
 def requests(lengths: np.ndarray, part: np.ndarray, used: np.ndarray, longest: int, head: int) -> Requests:
     """Requests of lanes that consume ``lengths`` bits (steps, lanes) in the steps that they have a ``part`` in.
 
-    ``used`` are the numbers of the lanes that ask for words, ``longest`` the bits that a lane must see before it
-    decodes a symbol, ``head`` the bits that every lane has consumed before the first step.
+    ``used`` are the numbers of the lanes that ask for words, ``longest`` the bits of the longest symbol, ``head`` the bits that every lane has consumed before the first step.
     """
     steps, lanes = lengths.shape
     after = np.cumsum(lengths, axis=0, dtype=np.int32)
@@ -50,5 +49,5 @@ def requests(lengths: np.ndarray, part: np.ndarray, used: np.ndarray, longest: i
     np.maximum.accumulate(newest, axis=0, out=newest)
     np.multiply(newest[:-1], crossed, out=older[1:])
     np.maximum.accumulate(older, axis=0, out=older)
-    short = part & ((before & MASK_WORD_BITS - 1) + longest > MASK_WORD_BITS)
+    short = part & ((before & MASK_WORD_BITS - 1) + longest >= MASK_WORD_BITS)
     return Requests(asked, (older[:-1] * part).max(axis=1), (newest[:-1] * short).max(axis=1))
