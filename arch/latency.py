@@ -19,11 +19,11 @@ sequencer can decide on a pass with it."""
 SLOT_FREED = ACTIVATION_READ + 2
 """From a pass's last accepted window to the first cycle in which its weight slot can be claimed again."""
 
-ANS_HELD = 1
+ANS_HELD = 2
 """From the cycle in which a command for code `ans` waits to the one in which its table is ready if a bank holds it."""
 
-ANS_TABLE = 1035
-"""The same if it has to be built: a cycle to look, 7 for the boundaries, 1024 entries, 3 in the pipeline."""
+ANS_TABLE = 1036
+"""The same if it has to be built: 2 to look, 7 for the boundaries, 1024 entries, 3 in the pipeline."""
 
 BURST_LENGTH = 2
 """From the cycle in which a reader or a store takes a command, or is granted a burst, to the first one in which it

@@ -111,10 +111,10 @@ class AnsTable(wiring.Component):
     it is written into the bank that is not in use: number i of entry t = 0, 1, .. is kept by adding, its symbol found
     by comparing with the cumulative frequencies c[1..7], and a counter per symbol, all in one memory, gives k.
 
-    Latency: from ``waiting`` to ``ready`` one cycle if a bank holds the table, else ``build_cycles``.
+    Latency: from ``waiting`` to ``ready`` two cycles if a bank holds the table, else ``build_cycles``.
     """
 
-    build_cycles = 1 + MAX_COATS + ENTRIES + 3
+    build_cycles = 2 + MAX_COATS + ENTRIES + 3
 
     def __init__(self):
         super().__init__({
@@ -139,12 +139,10 @@ class AnsTable(wiring.Component):
         key = Cat(self.frequencies.as_value(), self.offset)
         held = [Signal(len(key), name=f"held_{bank}") for bank in range(ANS_BANKS)]
         longest = Array(Signal.like(self.longest, name=f"longest_{bank}") for bank in range(ANS_BANKS))
-        built, holds = Signal(ANS_BANKS), Signal(ANS_BANKS)
+        built, holds = Signal(ANS_BANKS), Signal(ANS_BANKS)  # ``holds`` is about the cycle before
         chosen = Signal()  # bank of the layer that waits
-        m.d.comb += [
-            holds.eq(built & Cat(key == other for other in held)),
-            self.longest.eq(longest[chosen]),
-        ]
+        m.d.sync += holds.eq(built & Cat(key == other for other in held))
+        m.d.comb += self.longest.eq(longest[chosen])
 
         # boundaries[s - 1] is c[s]: c[7] is found first and passed on until it is in its place.
         boundaries = [Signal(ANS_BITS + 1, name=f"boundary_{symbol}") for symbol in range(1, MAX_COATS + 1)]
@@ -157,13 +155,16 @@ class AnsTable(wiring.Component):
 
         inverse = pow(ANS_STEP, -1, ENTRIES)
         with m.FSM():
-            with m.State("CHECK"):
+            with m.State("IDLE"):
                 with m.If(self.waiting):
-                    m.d.sync += chosen.eq(Mux(holds.any(), holds[1], ~self.bank))
-                    m.next = "READY"
-                    with m.If(~holds.any()):
-                        m.d.sync += [settling.eq(MAX_COATS), boundaries[0].eq(ENTRIES)]
-                        m.next = "SETTLE"
+                    m.next = "CHECK"
+
+            with m.State("CHECK"):
+                m.d.sync += chosen.eq(Mux(holds.any(), holds[1], ~self.bank))
+                m.next = "READY"
+                with m.If(~holds.any()):
+                    m.d.sync += [settling.eq(MAX_COATS), boundaries[0].eq(ENTRIES)]
+                    m.next = "SETTLE"
 
             with m.State("SETTLE"):
                 frequency = Cat(Const(0, ANS_BITS), self.frequencies.as_value()).word_select(settling, ANS_BITS)
@@ -201,7 +202,7 @@ class AnsTable(wiring.Component):
                 m.d.comb += self.ready.eq(1)
                 with m.If(self.start):
                     m.d.sync += self.bank.eq(chosen)
-                    m.next = "CHECK"
+                    m.next = "IDLE"
 
         # Cycle 0: the symbols at or below that of the number.
         reached = Signal(MAX_COATS)

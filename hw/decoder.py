@@ -151,7 +151,6 @@ class CoatDecoder(wiring.Component):
                 lanes_code.length.eq(Mux(of_length, command.symbol_bits, 0)),
                 lanes_code.mask.eq(Mux(of_length, symbol_ones, 0)),
                 lanes_code.sign.eq(Mux(wants_stored, symbol_ones & ~(symbol_ones >> 1), 0)),
-                lanes_code.coats.eq(Mux(wants_unary, command.coats, 0)),
                 lanes_code.ones.eq(Mux(wants_unary, symbol_ones, 0)),
                 lanes_code.limit.eq(longest ^ MASK_WORD_BITS - 1),
                 used.eq(uses),
@@ -177,7 +176,7 @@ class CoatDecoder(wiring.Component):
 
         # A layer starts with two requests of every used lane: the second ones when all first ones are served.
         served, crossed = (Signal(config.decoder_lanes, name=name) for name in ("served", "crossed"))
-        pending, twice, again = Signal(), Signal(), Signal()
+        quiet, twice, again = Signal(), Signal(), Signal()
         m.submodules.dealer = dealer = Dealer(config)
         m.d.comb += [
             *(getattr(dealer, name).eq(getattr(self, name))
@@ -186,8 +185,9 @@ class CoatDecoder(wiring.Component):
             served.eq(dealer.served),
             again.eq(twice & ~begin & ~dealer.asking),
             dealer.request.eq(crossed | (used & (begin | again).replicate(config.lanes)).replicate(config.build_columns)),
-            pending.eq(dealer.pending | twice),
         ]
+        # Nothing is asked for, nor has been in the cycle before.
+        m.d.sync += quiet.eq((running | ending) & ~dealer.pending & ~twice & ~fire)
         with m.If(start):
             m.d.sync += twice.eq(1)
         with m.Elif(again | self.finish):
@@ -272,16 +272,16 @@ class CoatDecoder(wiring.Component):
         with m.Elif(rows.ready):
             m.d.sync += rows.valid.eq(0)
 
-        short = Mux(save, pending, ~ready.all())
+        short = Mux(save, ~quiet, ~ready.all())
         m.d.sync += self.starved.eq(
             waiting & running & ~restore & short & dealer.asking & ~self.valid & ~self.drained)
 
         # Flags and the layer's end.
         m.d.comb += [
-            self.save.eq(waiting & running & save & ~pending),
+            self.save.eq(waiting & running & save & quiet),
             self.restore.eq(waiting & running & restore),
             self.release.eq(self.restore & release),
-            self.finish.eq(ending & (~pending | self.drained)),
+            self.finish.eq(ending & (quiet | self.drained)),
         ]
         with m.If(self.save):
             m.d.sync += save.eq(0)
@@ -292,13 +292,14 @@ class CoatDecoder(wiring.Component):
         with m.If(self.finish):
             m.d.sync += ending.eq(0)
 
-        # Errors, one cycle behind the step: they need not be fast.
-        fired = Signal()
-        m.d.sync += [fired.eq(fire), self.error.eq(Error.NONE)]
-        with m.If(fired & used_virtual.any()):
-            m.d.sync += self.error.eq(Error.MASK_EXHAUSTED)
-        with m.Elif(fired & (code == Code.RAW) & bad.any()):
-            m.d.sync += self.error.eq(Error.BAD_SYMBOL)
-        with m.Elif(self.finish & dealer.left_over):
-            m.d.sync += self.error.eq(Error.MASK_LEFT_OVER)
+        # Errors, two cycles behind the step: they need not be fast.
+        fired, exhausted, bad_symbol, left_over = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += [
+            fired.eq(fire),
+            exhausted.eq(fired & used_virtual.any()),
+            bad_symbol.eq(fired & (code == Code.RAW) & bad.any()),
+            left_over.eq(self.finish & dealer.left_over),
+            self.error.eq(Mux(exhausted, Error.MASK_EXHAUSTED, Mux(bad_symbol, Error.BAD_SYMBOL, Mux(
+                left_over, Error.MASK_LEFT_OVER, Error.NONE)))),
+        ]
         return m

@@ -25,8 +25,7 @@ def lane_code(config: EngineConfig) -> data.StructLayout:
         "length": range(symbol_bits(config) + 1),
         "mask": symbol_bits(config),
         "sign": symbol_bits(config),
-        #: `unary`: the number of coats and as many ones; otherwise zero.
-        "coats": range(MAX_COATS + 1),
+        #: `unary`: as many ones as coats; otherwise zero.
         "ones": MAX_COATS,
         #: The last position from which on the longest symbol ends before the end of the word.
         "limit": range(MASK_WORD_BITS),
@@ -121,12 +120,12 @@ class DecoderLane(wiring.Component):
             m.d.comb += shifted.eq(Mux(now["position"][power], window >> (1 << power), window))
             window = shifted
 
-        next_state = Signal(ANS_BITS)
-        m.d[self._domain] += [
-            # The base has zeros where bits follow.
-            next_state.eq(self.entry.base | window & ~(Const((1 << ANS_BITS) - 1) << self.entry.bits)),
-        ]
+        base, bits, next_state = Signal(ANS_BITS), Signal(ANS_BITS), Signal(ANS_BITS)
+        consumed = Signal(range(max(ANS_BITS, len(self.symbol)) + 1))
+        m.d[self._domain] += [base.eq(self.entry.base), bits.eq(window)]
         m.d.comb += [
+            # The base has zeros where bits follow.
+            next_state.eq(base | bits & ~(Const((1 << ANS_BITS) - 1) << consumed)),
             # Three sources, none or one of them gated through.
             self.state.eq(Mux(self.restore, saved["state"], 0) | Mux(self.opening, now["following"], 0)
                           | Mux(self.restore | self.opening, 0, next_state)),
@@ -136,14 +135,13 @@ class DecoderLane(wiring.Component):
             m.d.sync += now["state"].eq(self.state)
 
         ones, negative, terminated = Signal(range(MAX_COATS + 1)), Signal(), Signal()
-        consumed = Signal(range(max(ANS_BITS, len(self.symbol)) + 1))
         end = Signal(range(2 * MASK_WORD_BITS))
         m.d.comb += [
             ones.eq(_trailing_ones(window & code.ones)),
             negative.eq((window & code.sign).any()),
         ]
         m.d[self._domain] += [
-            terminated.eq(ones != code.coats),
+            terminated.eq((code.ones & ~window).any()),
             self.symbol.eq(ones | window & code.mask | Mux(negative, ~code.mask, 0)
                            | Mux(code.ans, self.entry.symbol, 0)),
             consumed.eq(ones | code.length | Mux(code.ans, self.entry.bits, 0)),

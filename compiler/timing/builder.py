@@ -277,7 +277,7 @@ class _LayerBuild:
         while self._decoder.pending:
             yield from self._wait()
         self._progress()
-        self._ready = max(self._ready, self._decoder.clock) + 1
+        self._ready = max(self._ready, self.fire + 2, self._decoder.clock + 1) + 1
         self._decoder.save()
         self._keeping = True
         self._saves -= 1
@@ -305,7 +305,7 @@ class _LayerBuild:
         served = decoder.served[words - 1] + 1
         self.settled = max(served, self._released)
         # The rest of the last beat is dropped then, unless it is saved in the same cycle.
-        if not self._saves or self.settled < max(self._ready, decoder.clock) + self._cycles * self._tile_left:
+        if not self._saves or self.settled < max(self._ready, decoder.clock) + self._cycles * self._tile_left + 1:
             decoder.drop_rest(self.settled)
         if not self._left:
             self._ended = True
