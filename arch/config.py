@@ -126,7 +126,7 @@ class EngineConfig:
         require(self.rounds in (13, 20), "rounds", "13 or 20")
         require(self.step_cycles in (1, 2), "step_cycles", "1 or 2")
         require(self.table_lanes in (1, 2), "table_lanes", "1 or 2")
-        # An `ans` table is built in 1,035 cycles in which nothing else may move.
+        # An `ans` table is built in 1,036 cycles in which nothing else may move.
         require(2048 <= self.watchdog_cycles < 1 << 32, "watchdog_cycles", "in 2048..2^32-1")
 
     @property

@@ -124,7 +124,7 @@ def run_layer(timeline: Timeline, geometry: Geometry, mask: MaskSize, tiling: Ti
     tiles = []
     for tile, served in enumerate(mask.tile_cycles):
         columns = geometry.tile_columns(config, tile)
-        tiles.append((columns, max(passes * -(-columns // config.build_columns), served)))
+        tiles.append((columns, max(config.step_cycles * passes * -(-columns // config.build_columns), served)))
     moment = max(timeline.array, ready) + 1, timeline.builder, timeline.post, *timeline.halves
     for (columns, build), alike in itertools.groupby(tiles):
         moment = _repeat(len(list(alike)), functools.partial(column_tile, columns, build), moment)

@@ -46,14 +46,17 @@ class CoatDecoder(wiring.Component):
 
     Operation: a lane holds a current word, a next word and a position in the current one. A step is decoded once every
     lane that takes part has its next word or would not reach it with the longest symbol; lanes that cross the end of
-    their current word then ask for a word, which a :class:`~hw.deal.Dealer` deals them. A step with ``save`` waits until
-    nothing is asked for; one with ``restore`` drops what is asked for. After the last step, what is asked for is served
-    as far as it is stored, ``finish`` is given, and the next command taken. While a command for code `ans` waits to be taken, its table is built (:class:`~hw.ans.AnsTable`), behind the layer
-    being decoded; it is taken when the table is complete. A layer with the table of one of the last two builds none.
+    their current word then ask for a word, which a :class:`~hw.deal.Dealer` deals them. A step with ``save`` waits
+    until nothing is asked for; one with ``restore`` drops what is asked for. After the last step, what is asked for is
+    served as far as it is stored, ``finish`` is given, and the next command taken. While a command for code `ans` waits
+    to be taken, its table is built (:class:`~hw.ans.AnsTable`), behind the layer being decoded; it is taken when the
+    table is complete. A layer with the table of one of the last two builds none.
 
     Latency: ``step_cycles`` + 1 from an accepted step to its row, a step every ``step_cycles`` while words keep up.
-    `ans` loses up to 2 % to lanes that wait for a word because the longest symbol would need it. LATENCY. Its table, if
-    none is there, is ready ``AnsTable.build_cycles`` after its command became the next one.
+    `ans` loses up to 2 % to lanes that wait for a word because the longest symbol would need it. A layer begins
+    5 + ceil(used lanes / refill_words) cycles behind the last step of the one before if its words are there and
+    ``step_cycles`` is 1, and ceil(used lanes / refill_words) more for an `ans` layer with symbols of more than 5 bits.
+    Its table, if none is there, is ready ``AnsTable.build_cycles`` after its command became the next one.
 
     With ``step_cycles`` = 2 a step is looked at in one cycle, symbols and whether all lanes are ready kept, and takes
     place in the next one; then positions move, and so on. A row has to leave before the next step takes place.
@@ -184,7 +187,8 @@ class CoatDecoder(wiring.Component):
             self.take.eq(dealer.take),
             served.eq(dealer.served),
             again.eq(twice & ~begin & ~dealer.asking),
-            dealer.request.eq(crossed | (used & (begin | again).replicate(config.lanes)).replicate(config.build_columns)),
+            dealer.request.eq(
+                crossed | (used & (begin | again).replicate(config.lanes)).replicate(config.build_columns)),
         ]
         # Nothing is asked for, nor has been in the cycle before.
         m.d.sync += quiet.eq((running | ending) & ~dealer.pending & ~twice & ~fire)
@@ -193,8 +197,8 @@ class CoatDecoder(wiring.Component):
         with m.Elif(again | self.finish):
             m.d.sync += twice.eq(0)
 
-        # Which words of a lane are there and which of them are virtual: of all lanes together, which a simulator handles
-        # as a few wide words. A lane whose first word has come always has a current one: it leaves that only for the
+        # Which words of a lane are there and which of them are virtual: of all lanes together, which a simulator
+        # handles as a few wide words. A lane whose first word has come always has a current one: it leaves that only for the
         # next. ``used_virtual`` is about the last step.
         def of_lanes(*names):
             return (Signal(config.decoder_lanes, name=name) for name in names)

@@ -203,7 +203,7 @@ class _LayerBuild:
 
     def run(self, ready: int, signed: int):
         """Process: all steps. The first one is at hand from ``ready`` on, its signs from ``signed`` on."""
-        layer, decoder = self._layer, self._decoder
+        layer = self._layer
         self._ready, self._signed = max(ready, self.fire + 1), signed
         self._progress()
         first = 0

@@ -13,8 +13,8 @@ from compiler.timing.work import Layer
 class LayerDecoder:
     """The steps of one layer: what they ask for, when that is served, and when they can be decoded.
 
-    A word is asked for, can be served ``step_cycles`` later, is a lane's following word in the next cycle and can be its
-    current one in the one after, and ``step_cycles`` - 1 later a step that needs it can be decoded.
+    A word is asked for, can be served ``step_cycles`` later, is a lane's following word in the next cycle and can be
+    its current one in the one after, and ``step_cycles`` - 1 later a step that needs it can be decoded.
     """
 
     def __init__(self, layer: Layer, aligner: Aligner, start: int, active: int):

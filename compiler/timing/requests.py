@@ -29,7 +29,8 @@ class Requests:
 def requests(lengths: np.ndarray, part: np.ndarray, used: np.ndarray, longest: int, head: int) -> Requests:
     """Requests of lanes that consume ``lengths`` bits (steps, lanes) in the steps that they have a ``part`` in.
 
-    ``used`` are the numbers of the lanes that ask for words, ``longest`` the bits of the longest symbol, ``head`` the bits that every lane has consumed before the first step.
+    ``used`` are the numbers of the lanes that ask for words, ``longest`` the bits of the longest symbol, ``head`` the
+    bits that every lane has consumed before the first step.
     """
     steps, lanes = lengths.shape
     after = np.cumsum(lengths, axis=0, dtype=np.int32)

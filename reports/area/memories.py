@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from arch.config import ANS_BITS, MAX_COATS, EngineConfig
-from arch.depths import ANS_BANKS, QUEUED_STEPS
+from arch.depths import ANS_BANKS
 from hw.ans import ENTRIES, ans_entry
 from hw.decoder import decode_step
 from hw.parameters import parameter_row
@@ -78,13 +78,12 @@ def memories(config: EngineConfig) -> tuple[Shape, ...]:
         Shape(name="ans tables", count=config.decoder_lanes, depth=ANS_BANKS * ENTRIES // config.table_lanes,
               width=ans_entry().size),
         Shape(name="ans counters", count=1, depth=MAX_COATS + 1, width=ANS_BITS + 1, registered=False),
-        Shape(name="decoder requests", count=1, depth=QUEUED_STEPS, width=config.decoder_lanes, registered=False),
         Shape(name="builder steps", count=1, depth=depth, width=decode_step(config).size, registered=False),
         Shape(name="builder places", count=1, depth=depth, width=row_place(config).size, registered=False),
     ))
 
 
-WEIGHT_PATH_MEMORIES = ("ans tables", "ans counters", "decoder requests", "builder steps", "builder places")
+WEIGHT_PATH_MEMORIES = ("ans tables", "ans counters", "builder steps", "builder places")
 """Memories of random stream, coat decoder and weight builder."""
 
 

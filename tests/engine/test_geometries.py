@@ -41,8 +41,8 @@ SMALL = {
                                   burst_beats=4, lanes=32, columns=2, refill_words=32),
 }
 
-# Lanes without multipliers, and with longer adder trees.
-PLANES = {"planes": EngineConfig.preset("tiny", name="planes", lane="planes")}
+# Lanes without multipliers, and with longer adder trees; two cycles for a step.
+PLANES = {"planes": EngineConfig.preset("tiny", name="planes", lane="planes", step_cycles=2)}
 
 ENGINES = CONFIGS | SMALL | PLANES
 FITTING, STRIPPED = 42, 30

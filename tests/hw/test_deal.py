@@ -1,13 +1,18 @@
 """Words dealt to the lanes that ask, and the sums and comparisons behind it."""
 
+import dataclasses
 import random
 
 import pytest
 from amaranth import Cat, Module, Signal
 from amaranth.sim import Simulator
 
+from arch.config import EngineConfig
 from hw.bits import above, add, count_ones, exceeds
 from hw.deal import Dealer
+from tests.hw.weight_path import simulate
+
+TINY = EngineConfig.preset("tiny")
 
 
 def settled(design, check):
@@ -17,25 +22,65 @@ def settled(design, check):
     simulator.run()
 
 
-@pytest.mark.parametrize("lanes, words", [(4, 1), (4, 4), (8, 2), (32, 8)])
-def test_the_lowest_lanes_that_ask_get_the_words_in_order(lanes, words):
-    design = Dealer(lanes, words, 8)
-    rng = random.Random(lanes + words)
+@pytest.mark.parametrize("step_cycles", (1, 2))
+@pytest.mark.parametrize("lanes, refill, build", [(4, 1, 1), (4, 4, 1), (8, 2, 1), (16, 8, 2)])
+def test_words_are_dealt_in_the_order_of_requests(step_cycles, lanes, refill, build):
+    """Rows come when they like, some words at the end are not stored; going back deals the same words again."""
+    config = dataclasses.replace(TINY, lanes=lanes, refill_words=refill, build_columns=build, bus_bits=128 if refill > 4
+                                 else 64, step_cycles=step_cycles)
+    design = Dealer(config)
+    rng = random.Random(lanes + refill + step_cycles)
+    stored = 40 * lanes + rng.randrange(refill)
+    words = [rng.getrandbits(16) for _ in range(stored)]
 
     async def check(ctx):
-        for _ in range(25):
-            few = rng.random()
-            asking = [number for number in range(lanes) if rng.random() < few]
-            available, offered = rng.randint(0, words), [rng.randrange(256) for _ in range(words)]
-            ctx.set(design.asking, sum(1 << number for number in asking))
-            ctx.set(design.available, available)
-            ctx.set(design.words, offered)
-            served = asking[:available]
-            assert ctx.get(design.take) == len(served)
-            assert ctx.get(design.served) == sum(1 << number for number in served)
-            assert [ctx.get(design.dealt[number]) for number in served] == offered[:len(served)]
+        wanted = [None] * config.decoder_lanes  # the number of the word a lane has asked for, and since when
+        row = following = cycle = waits = 0
+        saved = None
+        while following < stored + 3 * config.decoder_lanes:
+            first = row * refill
+            drained = first >= stored
+            valid = not drained and rng.random() < .7
+            ctx.set(design.valid, valid)
+            ctx.set(design.drained, drained)
+            ctx.set(design.past_end, sum((first + slot >= stored) << slot for slot in range(refill)))
+            ctx.set(design.words, [words[first + slot] if first + slot < stored else 0 for slot in range(refill)])
+            idle = all(lane is None for lane in wanted)
+            asks = [lane for lane, number in enumerate(wanted) if number is None and rng.random() < .3]
+            # Nothing new while it is waited for a place to save.
+            saving = saved is None and following > 10 * lanes
+            restoring = saved is not None and saved[0] is not None and following > saved[0] + 5 * lanes
+            asks = [] if saving or restoring else asks
+            ctx.set(design.request, sum(1 << lane for lane in asks))
+            ctx.set(design.save, saving and not ctx.get(design.pending))
+            ctx.set(design.restore, restoring)
+            served, take = ctx.get(design.served), ctx.get(design.take)
+            ready = {lane: number for lane, number in enumerate(wanted) if number is not None
+                     and number[1] <= cycle and (drained or valid and number[0] < first + refill)}
+            assert served == sum(1 << lane for lane in ready)
+            for lane, (number, _) in ready.items():
+                assert number >= first or drained
+                dealt = ctx.get(design.dealt[lane])
+                assert dealt >> 16 == (number >= stored)
+                assert number >= stored or dealt & 0xffff == words[number]
+                wanted[lane] = None
+            assert idle or ctx.get(design.pending)
+            if ctx.get(design.save):
+                saved = following, row
+            for lane in asks:
+                wanted[lane] = following, cycle + step_cycles
+                following += 1
+            row += take
+            await ctx.tick()
+            cycle += 1
+            if restoring:
+                wanted = [None] * config.decoder_lanes
+                (following, row), saved = saved, (None, None)
+            waits = 0 if ready else waits + 1
+            assert waits < 50
+        assert saved == (None, None)
 
-    settled(design, check)
+    simulate(design, [check], [], 4000)
 
 
 def test_sums_and_comparisons():
