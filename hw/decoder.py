@@ -198,8 +198,8 @@ class CoatDecoder(wiring.Component):
             m.d.sync += twice.eq(0)
 
         # Which words of a lane are there and which of them are virtual: of all lanes together, which a simulator
-        # handles as a few wide words. A lane whose first word has come always has a current one: it leaves that only for the
-        # next. ``used_virtual`` is about the last step.
+        # handles as a few wide words. A lane whose first word has come always has a current one: it leaves that only
+        # for the next. ``used_virtual`` is about the last step.
         def of_lanes(*names):
             return (Signal(config.decoder_lanes, name=name) for name in names)
 
