@@ -6,7 +6,7 @@ have to equal counted ones.
 
 from arch.config import EngineConfig
 
-ACTIVATION_READ = 2
+ACTIVATION_READ = 3
 """From an accepted activation-memory request to its data."""
 
 ACCUMULATE = 3

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
@@ -48,9 +51,9 @@ class ActivationMemory(wiring.Component):
     a patient ``aux``, then ``store``; a request that needs two of them waits until it gets both. ``write`` is served
     before ``load``.
 
-    Latency: read data come ``latency.ACTIVATION_READ`` cycles after the accepted request: one for the memory, one for
-    the rotation; they stay until the port's next data. A byte written in a cycle is seen by requests accepted in later
-    cycles.
+    Latency: read data come ``latency.ACTIVATION_READ`` cycles after the accepted request: one for the memory, one to
+    choose the banks, one for the rotation; they stay until the port's next data. A write is asked for a cycle before
+    its data. A byte of which the data come in a cycle is seen by requests accepted in later cycles.
 
     Members
     -------
@@ -73,9 +76,9 @@ class ActivationMemory(wiring.Component):
             #: Reads of the store unit, at multiples of a beat.
             "store": In(stream.Signature(data.StructLayout({"address": address}))),
             "store_data": Out(config.bus_bits),
-            #: Writes of the post-processor: the bytes whose ``mask`` bit is set.
-            "write": In(data.StructLayout({
-                "valid": 1, "address": address, "data": 8 * aux_bytes, "mask": aux_bytes})),
+            #: Writes of the post-processor: the bytes whose ``mask`` bit is set, and one cycle later their data.
+            "write": In(data.StructLayout({"valid": 1, "address": address, "mask": aux_bytes})),
+            "write_data": In(8 * aux_bytes),
             #: Writes of the load unit, at multiples of a beat.
             "load": In(stream.Signature(data.StructLayout({"address": address, "data": config.bus_bits}))),
         })
@@ -100,28 +103,39 @@ class ActivationMemory(wiring.Component):
         load_run = _Run(m, config, "load", load.address, config.bus_bytes, aligned=True)
         # Enables of the run's first word and the next. They tell the copies in a word apart, so that data need turning
         # within their own size only.
-        write_enables = Signal(2 * config.lanes)
+        enables = Signal(2 * config.lanes, name="write_enables", reset_less=True)
+        odd, turn = Signal(name="write_odd"), Signal(range(max(2, self._aux_bytes)), name="write_turn")
+        rows = [Signal.like(row, name=f"write_row_{side}") for side, row in enumerate(write_run.rows)]
+        m.d.sync += [
+            enables.eq(write.mask << write_run.offset),
+            odd.eq(write_run.odd),
+            turn.eq(write_run.offset),
+            *(register.eq(row) for register, row in zip(rows, write_run.rows)),
+        ]
+        # Whether any byte goes to the first word, and to the next.
+        falls = [Cat(bit & ((write_run.offset < config.lanes - byte) ^ next_word)
+                     for byte, bit in enumerate(write.mask)).any() for next_word in range(2)]
         load_enables = Signal(2 * config.lanes)
-        turn = write_run.offset[:self._aux_bytes.bit_length() - 1]
         write_word = Signal(8 * config.lanes)
         m.d.comb += [
-            write_enables.eq(Mux(write.valid, write.mask, 0) << write_run.offset),
             load_enables.eq(Const((1 << config.bus_bytes) - 1) << load_run.offset),
-            write_word.eq(_rotated(write.data, turn).replicate(config.lanes // self._aux_bytes)),
+            write_word.eq(_rotated(self.write_data, turn).replicate(config.lanes // self._aux_bytes)),
         ]
         load_words = [load.data.word_select(side, 8 * config.lanes) if config.bus_bytes > config.lanes
                       else load.data.replicate(config.lanes // config.bus_bytes) for side in range(2)]
 
         clashes = []
         for (bank, side), port in ports.items():
-            enables = write_enables.word_select(write_run.odd ^ side, config.lanes)
-            written = enables.any() & (write_run.banks[side] == bank)
-            loaded = self.load.valid & load_run.touched[side] & (load_run.banks[side] == bank)
+            written = Signal(name=f"written_{bank}_{side}")
+            m.d.sync += written.eq(write.valid & Mux(write_run.odd ^ side, falls[1], falls[0])
+                                   & (write_run.banks[side] == bank))
+            loaded = load_run.touched[side] & (load_run.banks[side] == bank)
             with m.If(written):
-                m.d.comb += [port.en.eq(enables), port.addr.eq(write_run.rows[side]), port.data.eq(write_word)]
+                m.d.comb += [port.en.eq(enables.word_select(odd ^ side, config.lanes)), port.addr.eq(rows[side]),
+                             port.data.eq(write_word)]
             with m.Else():
                 m.d.comb += [port.addr.eq(load_run.rows[side]), port.data.eq(load_words[side])]
-                with m.If(loaded & self.load.ready):
+                with m.If(loaded & self.load.valid & self.load.ready):
                     m.d.comb += port.en.eq(load_enables.word_select(load_run.odd ^ side, config.lanes))
             clashes.append(written & loaded)
         m.d.comb += self.load.ready.eq(~Cat(clashes).any())
@@ -155,29 +169,36 @@ class ActivationMemory(wiring.Component):
         for name, reads, run, result in (("aux", aux_reads, aux, self.aux_data),
                                          ("window", window_reads, window, self.window_data),
                                          ("store", store_reads, store, self.store_data)):
-            # Cycle 1: the memories' words are there. Nothing wide moves for a port that has not read.
-            read = Signal(name=f"{name}_read")
-            start = Signal(len(run.offset), name=f"{name}_start", reset_less=True)
-            swapped = Signal(name=f"{name}_swapped", reset_less=True)
-            banks = [Signal(len(run.banks[side]), name=f"{name}_bank_{side}", reset_less=True) for side in range(2)]
-            m.d.sync += read.eq(reads)
-            with m.If(reads):
-                m.d.sync += [start.eq(run.offset), swapped.eq(run.odd)]
-                m.d.sync += [bank.eq(of_run) for bank, of_run in zip(banks, run.banks)]
-            even, odd = (_chosen([ports[bank, side].data for bank in range(config.activation_banks)], banks[side])
-                         for side in range(2))
+            # Cycle 1: the memories' words are there; each port takes those of its banks. Nothing wide moves for a port
+            # that has not read.
+            chosen = [Signal(config.activation_banks, name=f"{name}_chosen_{side}", reset_less=True)
+                      for side in range(2)]
+            words = [Signal(8 * config.lanes, name=f"{name}_word_{side}", reset_less=True) for side in range(2)]
+            # Cycle 2: the run.
+            reading = [reads, Signal(name=f"{name}_read_1"), Signal(name=f"{name}_read_2")]
+            start = [run.offset, *(Signal.like(run.offset, name=f"{name}_start_{cycle}", reset_less=True)
+                                   for cycle in (1, 2))]
+            odd = [run.odd, *(Signal(name=f"{name}_odd_{cycle}", reset_less=True) for cycle in (1, 2))]
             register = Signal(len(result), name=f"{name}_register", reset_less=True)
-            with m.If(read):
-                m.d.sync += register.eq(Mux(swapped, Cat(odd, even), Cat(even, odd)).bit_select(
-                    start << 3, len(result)))
+            m.d.sync += [reading[1].eq(reading[0]), reading[2].eq(reading[1])]
+            with m.If(reading[0]):
+                m.d.sync += [start[1].eq(start[0]), odd[1].eq(odd[0])]
+                m.d.sync += [chosen[side][bank].eq(run.banks[side] == bank)
+                             for side in range(2) for bank in range(config.activation_banks)]
+            with m.If(reading[1]):
+                m.d.sync += [start[2].eq(start[1]), odd[2].eq(odd[1])]
+                m.d.sync += [word.eq(_chosen([ports[bank, side].data for bank in range(config.activation_banks)],
+                                             chosen[side])) for side, word in enumerate(words)]
+            even_word, odd_word = words
+            with m.If(reading[2]):
+                m.d.sync += register.eq(Mux(odd[2], Cat(odd_word, even_word), Cat(even_word, odd_word)).bit_select(
+                    start[2] << 3, len(result)))
             m.d.comb += result.eq(register)
 
 
-def _chosen(values: list, index: Value) -> Value:
-    """``values[index]`` as one expression: simulators then evaluate it only where it is used, unlike an ``Array``."""
-    for bit in index:
-        values = [Mux(bit, high, low) for low, high in zip(values[::2], values[1::2])]
-    return values[0]
+def _chosen(values: list, select: Value) -> Value:
+    """The one of ``values`` whose bit of ``select`` is set."""
+    return reduce(or_, (value & bit.replicate(len(value)) for value, bit in zip(values, select)))
 
 
 def _rotated(value: Value, turn: Value) -> Value:

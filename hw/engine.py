@@ -218,6 +218,7 @@ class Engine(wiring.Component):
             post.aux_ready.eq(activations.aux_ready),
             post.aux_data.eq(activations.aux_data),
             activations.write.eq(post.write),
+            activations.write_data.eq(post.write_data),
             parameters.row.eq(post.row),
             post.record.eq(parameters.record),
             post.rows_ready.eq(parameters.rows_ready),

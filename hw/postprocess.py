@@ -29,7 +29,7 @@ class PostProcessor(wiring.Component):
     is read when its step is decided: it is patient, gives way to pooled bytes, and the walk waits for it
     (:class:`DrainWalker`, which also says why it gets through).
 
-    Latency: ``LATENCY`` cycles from the walk's decision to the write, one group of R channels per cycle;
+    Latency: ``LATENCY`` cycles from the walk's decision to the data of the write, one group of R channels per cycle;
     :class:`DrainWalker` gives the cycles of a pixel.
 
     Members
@@ -48,7 +48,8 @@ class PostProcessor(wiring.Component):
         set for an urgent one.
     residual_waits : Out(1)
         A step was held back because its residual could not be read.
-    write : Out({valid, address, data, mask})
+    write : Out({valid, address, mask}), write_data : Out
+        Writes to the activation memory; the data come one cycle later.
     rows_ready, record : In, row, release : Out
         The parameter buffer; ``record`` one cycle after ``row``.
     layer_done : Out(1)
@@ -56,7 +57,7 @@ class PostProcessor(wiring.Component):
     saturations : Out(unsigned)
         Outputs that exceeded 127 before the clamp, each counted once; a pixel in no pool window is not computed.
     trace : Out
-        A copy of ``write``, if ``config.trace``.
+        Writes with their data, if ``config.trace``.
     """
 
     #: From the cycle in which a step is decided to its write.
@@ -66,7 +67,7 @@ class PostProcessor(wiring.Component):
         self._config = config
         width = max(config.requantiser_lanes, 4)
         address = config.activation_address_bits
-        write = data.StructLayout({"valid": 1, "address": address, "data": 8 * width, "mask": width})
+        write = {"valid": 1, "address": address, "mask": width}
         super().__init__({
             #: Layers, in running order.
             "command": In(stream.Signature(PostCommand)),
@@ -80,14 +81,15 @@ class PostProcessor(wiring.Component):
             "aux_ready": In(1),
             "aux_data": In(8 * width),
             "residual_waits": Out(1),
-            "write": Out(write),
+            "write": Out(data.StructLayout(write)),
+            "write_data": Out(8 * width),
             "row": Out(row_offset(config)),
             "record": In(parameter_row(config)),
             "rows_ready": In(range(config.parameter_channels // config.requantiser_lanes + 1)),
             "release": Out(range(config.columns // config.requantiser_lanes + 1)),
             "layer_done": Out(1),
             "saturations": Out(range(config.requantiser_lanes + 1)),
-            **({"trace": Out(write)} if config.trace else {}),
+            **({"trace": Out(data.StructLayout(write | {"data": 8 * width}))} if config.trace else {}),
         })
 
     def elaborate(self, platform):
@@ -120,23 +122,20 @@ class PostProcessor(wiring.Component):
             walker.residual_ready.eq(self.aux_ready & ~update.update),
         ]
 
-        # Cycle 1: sums and parameters are asked for; cycle 2: they come, and the group is picked out. The residual has
-        # come as well.
+        # Cycle 1: sums and parameters are asked for; cycle 2: they come, and the group is picked out.
         m.d.comb += self.row.eq(steps[1].row)
         group_bits = lanes * config.accumulator_bits
         picked = Signal(data.ArrayLayout(signed(config.accumulator_bits), lanes), reset_less=True)
         records = Signal(parameter_row(config), reset_less=True)
-        residuals = Signal(data.ArrayLayout(signed(8), lanes), reset_less=True)
         with m.If(steps[2].valid):
             with m.Switch(steps[2].row):
                 for group in range(groups):
                     with m.Case(group):
                         m.d.sync += picked.eq(self.sums.as_value()[group * group_bits:(group + 1) * group_bits])
             m.d.sync += records.eq(self.record)
-        with m.If(steps[latency.ACTIVATION_READ].residual):
-            m.d.sync += residuals.eq(self.aux_data[:8 * lanes])
 
-        # Cycle 3: the requantiser's operands. A wide layer's channel goes through lane 0.
+        # Cycle 3: the requantiser's operands, with the residual, which has come. A wide layer's channel goes through
+        # lane 0.
         m.submodules.averages = averages = Memory(
             shape=data.ArrayLayout(signed(ACCUMULATOR_BITS), lanes), depth=max(2, groups), init=[])
         totals, totals_write = averages.read_port(domain="comb"), averages.write_port()
@@ -174,8 +173,9 @@ class PostProcessor(wiring.Component):
                             multipliers[0].eq(records[lane].multiplier),
                             biases[0].eq(records[lane].bias),
                         ]
-        with m.If(steps[3].residual):
-            m.d.sync += [target.eq(residual) for target, residual in zip(residual_operands, residuals)]
+        with m.If(steps[latency.ACTIVATION_READ].residual):
+            m.d.sync += [residual.eq(self.aux_data.word_select(lane, 8))
+                         for lane, residual in enumerate(residual_operands)]
 
         # Cycle 4: they enter; cycle 9: the result leaves, and a pooled byte comes from the activation memory.
         leave = 4 + Requantiser.LATENCY
@@ -191,23 +191,25 @@ class PostProcessor(wiring.Component):
         m.d.comb += [totals_write.data[lane].eq(outputs[lane] + Mux(step.initial, 0, totals.data[lane]))
                      for lane in range(lanes)]
 
-        # Cycle 10: the write.
+        # Cycle 9: where the result goes; cycle 10: the result.
         stored = [Mux(step.update & (old > output), old, output)
                   for old, output in ((self.aux_data[8 * lane:8 * lane + 8].as_signed(), outputs[lane])
                                       for lane in range(lanes))]
-        m.d.sync += [
+        m.d.comb += [
             self.write.valid.eq(step.write),
+            self.write.address.eq(step.address),
+            self.write.mask.eq(Mux(step.wide, 0b1111, step.mask)),
+        ]
+        m.d.sync += [
             self.layer_done.eq(step.last),
             self.saturations.eq(Mux(step.count, count_ones(list(requantiser.saturated & step.mask)), 0)),
         ]
         with m.If(step.write):
-            m.d.sync += [
-                self.write.address.eq(step.address),
-                self.write.data.eq(Mux(step.wide, requantiser.wide_output, Cat(value[:8] for value in stored))),
-                self.write.mask.eq(Mux(step.wide, 0b1111, step.mask)),
-            ]
+            m.d.sync += self.write_data.eq(
+                Mux(step.wide, requantiser.wide_output, Cat(value[:8] for value in stored)))
         # What is taken three cycles on may read from the cycle after `layer_done` on.
         m.d.comb += walker.layer_ends.eq(steps[leave - 2].last)
         if config.trace:
-            m.d.comb += self.trace.eq(self.write)
+            m.d.sync += [self.trace[name].eq(self.write[name]) for name in ("valid", "address", "mask")]
+            m.d.comb += self.trace.data.eq(self.write_data)
         return m

@@ -54,10 +54,11 @@ def test_ports(overrides, crowded):
 
     async def drive(ctx):
         pending = {"aux": None, "window": None, "store": None, "load": None}
+        next_write = None, 0
         for cycle in range(900):
             reads = {}
             # An urgent request may come in the place of a patient one that was refused.
-            urgent = rng.random() < .2
+            urgent = rng.random() < .3
             if urgent or (pending["aux"] is None and rng.random() < .5):
                 pending["aux"] = address()
             aux = pending["aux"]
@@ -68,9 +69,12 @@ def test_ports(overrides, crowded):
                 port = getattr(dut, name)
                 ctx.set(port.valid, pending[name] is not None)
                 ctx.set(port.payload.address, address(aligned) if pending[name] is None else pending[name])
-            mask, data = rng.getrandbits(aux_bytes), rng.getrandbits(8 * aux_bytes)
-            write = address() if rng.random() < .6 else None
-            ctx.set(dut.write, {"valid": write is not None, "address": write or 0, "data": data, "mask": mask})
+            # A write is announced a cycle before its data.
+            write, next_write = next_write, (address() if rng.random() < .6 else None, rng.getrandbits(aux_bytes))
+            data = rng.getrandbits(8 * aux_bytes)
+            ctx.set(dut.write, {"valid": next_write[0] is not None, "address": next_write[0] or 0,
+                                "mask": next_write[1]})
+            ctx.set(dut.write_data, data)
             if pending["load"] is None and rng.random() < .5:
                 pending["load"] = address(beat), rng.getrandbits(config.bus_bits)
             ctx.set(dut.load.valid, pending["load"] is not None)
@@ -94,8 +98,9 @@ def test_ports(overrides, crowded):
                 counts[name] += 1
 
             # Bytes written now are for later cycles.
-            written = [] if write is None else [
-                (a, data >> 8 * n & 255) for n, a in enumerate(model.run(write, aux_bytes)) if mask >> n & 1]
+            start, mask = write
+            written = [] if start is None else [
+                (a, data >> 8 * n & 255) for n, a in enumerate(model.run(start, aux_bytes)) if mask >> n & 1]
             if pending["load"] is not None:
                 run = model.run(pending["load"][0], beat)
                 clash = bool(model.memories(run) & model.memories(a for a, _ in written))
