@@ -7,7 +7,11 @@ have to equal counted ones.
 from arch.config import EngineConfig
 
 ACTIVATION_READ = 3
-"""From an accepted activation-memory request to its data."""
+"""From a read of the activation memory to its data."""
+
+PASS_STEP = 2
+"""From the cycle in which the pass sequencer takes a layer's command to the first one in which it can decide on a pass
+of the layer."""
 
 ACCUMULATE = 3
 """Shortest distance of two accumulations into the same partial sum: a pass lasts at least this long."""
@@ -17,7 +21,7 @@ BUILT = 3
 sequencer can decide on a pass with it."""
 
 SLOT_FREED = ACTIVATION_READ + 2
-"""From a pass's last accepted window to the first cycle in which its weight slot can be claimed again."""
+"""From the read of a pass's last window to the first cycle in which its weight slot can be claimed again."""
 
 ANS_HELD = 2
 """From the cycle in which a command for code `ans` waits to the one in which its table is ready if a bank holds it."""

@@ -15,31 +15,40 @@ from arch.config import EngineConfig
 __all__ = ["ActivationMemory"]
 
 
-class _Run:
-    """Where a run of bytes lies. Lists of two are for the even and the odd memories.
+def _run_layout(config: EngineConfig) -> data.StructLayout:
+    """Where a run of bytes lies. Lists of two are for the even and the odd memories."""
+    return data.StructLayout({
+        #: The memories that the run needs, by bank, of the even and of the odd ones.
+        "memories": data.ArrayLayout(config.activation_banks, 2),
+        #: Rows within them.
+        "rows": data.ArrayLayout(range(config.bank_bytes // (2 * config.lanes)), 2),
+        #: The first byte's place in its word, and that word's parity.
+        "offset": range(config.lanes),
+        "odd": 1,
+    })
 
-    ``offset`` is the first byte's place in its word, ``odd`` that word's parity; ``rows`` are the rows of the memories
-    within their ``banks``, and ``touched`` says which of the two the run needs. A run that starts at a multiple of its
-    size (``aligned``) shares no word with bytes before it.
-    """
 
-    def __init__(self, m: Module, config: EngineConfig, name: str, address: Value, size: int, *, aligned: bool = False):
-        word_bits = config.lanes.bit_length() - 1
-        row_bits = (config.bank_bytes // (2 * config.lanes)).bit_length() - 1
-        self.offset = address[:word_bits]
-        self.odd = address[word_bits]
-        crosses = Const(size > config.lanes) if aligned else self.offset > config.lanes - size
-        pair = address[word_bits + 1:]
-        pairs = [Signal.like(pair, name=f"{name}_pair_{side}") for side in ("even", "odd")]
-        m.d.comb += [pairs[0].eq(pair + self.odd), pairs[1].eq(pair)]
-        self.rows = [pair[:row_bits] for pair in pairs]
-        self.banks = [pair[row_bits:] for pair in pairs]
-        self.touched = [~self.odd | crosses, self.odd | crosses]
+def _locate(m: Module, config: EngineConfig, name: str, address: Value, size: int, *, aligned: bool = False):
+    """Signal ``name``: the run of ``size`` bytes from ``address`` on. One that starts at a multiple of its size
+    (``aligned``) shares no word with bytes before it."""
+    layout = _run_layout(config)
+    word_bits = config.lanes.bit_length() - 1
+    row_bits = Shape.cast(layout["rows"].shape.elem_shape).width
+    offset, odd, pair = address[:word_bits], address[word_bits], address[word_bits + 1:]
+    crosses = Const(size > config.lanes) if aligned else offset > config.lanes - size
+    # The even word of a run that starts in an odd one is the next pair's.
+    pairs = [pair if aligned else (pair + odd)[:len(pair)], pair]
+    touched = [~odd | crosses, odd | crosses]
+    memories = [Cat(touched[side] & (pairs[side][row_bits:] == bank) for bank in range(config.activation_banks))
+                for side in range(2)]
+    run = Signal(layout, name=name)
+    m.d.comb += run.eq(Cat(*memories, *(pair[:row_bits] for pair in pairs), offset, odd))
+    return run
 
-    def clashes(self, other: _Run) -> Value:
-        """Whether both runs need the same memory."""
-        return Cat(self.touched[side] & other.touched[side] & (self.banks[side] == other.banks[side])
-                   for side in range(2)).any()
+
+def _clash(run, other) -> Value:
+    """Whether both runs need the same memory."""
+    return (run.memories.as_value() & other.memories.as_value()).any()
 
 
 class ActivationMemory(wiring.Component):
@@ -47,17 +56,19 @@ class ActivationMemory(wiring.Component):
 
     Operation: the top address bits choose a bank. A bank has a memory for its even and one for its odd words of
     ``lanes`` bytes, so a run of at most ``lanes`` bytes takes at most one word of each. Runs may cross banks and wrap
-    around at the end. Each of these memories serves one read per cycle: an urgent ``aux`` first, then ``window``, then
-    a patient ``aux``, then ``store``; a request that needs two of them waits until it gets both. ``write`` is served
-    before ``load``.
+    around at the end. Each of these memories serves one read per cycle: ``pool`` first, then ``window``, ``residual``
+    and ``store``; a request that needs two of them waits until it gets both. ``write`` is served before ``load``.
 
-    Latency: read data come ``latency.ACTIVATION_READ`` cycles after the accepted request: one for the memory, one to
-    choose the banks, one for the rotation; they stay until the port's next data. A write is asked for a cycle before
-    its data. A byte of which the data come in a cycle is seen by requests accepted in later cycles.
+    A ``pool`` or ``window`` request is taken a cycle before the read, which finds out where it lies and what clashes.
+    A ``pool`` request is read in the next cycle, that of ``window`` in the next one in which ``window.ready`` is set.
+
+    Latency: read data come ``latency.ACTIVATION_READ`` cycles after the read: one for the memory, one to choose the
+    banks, one for the rotation; they stay until the port's next data. A write is asked for a cycle before its data. A
+    byte of which the data come in a cycle is seen by reads of later cycles.
 
     Members
     -------
-    See the comments on the ports; ``write`` and an urgent ``aux`` are never refused.
+    See the comments on the ports; ``write`` and ``pool`` are never refused.
     """
 
     def __init__(self, config: EngineConfig):
@@ -65,13 +76,14 @@ class ActivationMemory(wiring.Component):
         self._aux_bytes = aux_bytes = max(config.requantiser_lanes, 4)
         address = config.activation_address_bits
         super().__init__({
-            #: Runs of activations for the array, and their ``lanes`` bytes.
+            #: Runs of activations for the array, and their ``lanes`` bytes. ``ready`` comes from a register.
             "window": In(stream.Signature(data.StructLayout({"address": address}))),
             "window_data": Out(8 * config.lanes),
-            #: Reads of the post-processor; the ``urgent`` ones go before the array's.
-            "aux": In(data.StructLayout({"valid": 1, "urgent": 1, "address": address})),
-            #: A valid request on ``aux`` is accepted in this cycle.
-            "aux_ready": Out(1),
+            #: Reads of pooled bytes, for the next cycle.
+            "pool": In(data.StructLayout({"valid": 1, "address": address})),
+            #: Reads of residuals, in the cycle in which they are accepted.
+            "residual": In(stream.Signature(data.StructLayout({"address": address}))),
+            #: The data of both.
             "aux_data": Out(8 * aux_bytes),
             #: Reads of the store unit, at multiples of a beat.
             "store": In(stream.Signature(data.StructLayout({"address": address}))),
@@ -99,18 +111,18 @@ class ActivationMemory(wiring.Component):
     def _connect_writes(self, m: Module, ports: dict):
         config = self._config
         write, load = self.write, self.load.payload
-        write_run = _Run(m, config, "write", write.address, self._aux_bytes)
-        load_run = _Run(m, config, "load", load.address, config.bus_bytes, aligned=True)
+        write_run = _locate(m, config, "write_run", write.address, self._aux_bytes)
+        load_run = _locate(m, config, "load_run", load.address, config.bus_bytes, aligned=True)
         # Enables of the run's first word and the next. They tell the copies in a word apart, so that data need turning
         # within their own size only.
         enables = Signal(2 * config.lanes, name="write_enables", reset_less=True)
         odd, turn = Signal(name="write_odd"), Signal(range(max(2, self._aux_bytes)), name="write_turn")
-        rows = [Signal.like(row, name=f"write_row_{side}") for side, row in enumerate(write_run.rows)]
+        rows = Signal(_run_layout(config)["rows"].shape, name="write_rows", reset_less=True)
         m.d.sync += [
             enables.eq(write.mask << write_run.offset),
             odd.eq(write_run.odd),
             turn.eq(write_run.offset),
-            *(register.eq(row) for register, row in zip(rows, write_run.rows)),
+            rows.eq(write_run.rows),
         ]
         # Whether any byte goes to the first word, and to the next.
         falls = [Cat(bit & ((write_run.offset < config.lanes - byte) ^ next_word)
@@ -128,8 +140,8 @@ class ActivationMemory(wiring.Component):
         for (bank, side), port in ports.items():
             written = Signal(name=f"written_{bank}_{side}")
             m.d.sync += written.eq(write.valid & Mux(write_run.odd ^ side, falls[1], falls[0])
-                                   & (write_run.banks[side] == bank))
-            loaded = load_run.touched[side] & (load_run.banks[side] == bank)
+                                   & write_run.memories[side][bank])
+            loaded = load_run.memories[side][bank]
             with m.If(written):
                 m.d.comb += [port.en.eq(enables.word_select(odd ^ side, config.lanes)), port.addr.eq(rows[side]),
                              port.data.eq(write_word)]
@@ -142,31 +154,45 @@ class ActivationMemory(wiring.Component):
 
     def _connect_reads(self, m: Module, ports: dict):
         config = self._config
-        aux = _Run(m, config, "aux", self.aux.address, self._aux_bytes)
-        window = _Run(m, config, "window", self.window.payload.address, config.lanes)
-        store = _Run(m, config, "store", self.store.payload.address, config.bus_bytes, aligned=True)
-        # Every refusal follows from registers by one comparison of addresses, that of `store` by two.
-        aux_reads, window_reads, store_reads = Signal(), Signal(), Signal()
-        m.d.comb += [
-            self.window.ready.eq(~(self.aux.valid & self.aux.urgent & window.clashes(aux))),
-            self.aux_ready.eq(self.aux.urgent | ~(self.window.valid & aux.clashes(window))),
-            aux_reads.eq(self.aux.valid & self.aux_ready),
-            window_reads.eq(self.window.valid & self.window.ready),
-            self.store.ready.eq(~(aux_reads & store.clashes(aux)) & ~(window_reads & store.clashes(window))),
-            store_reads.eq(self.store.valid & self.store.ready),
-        ]
-        for (bank, side), port in ports.items():
-            with m.If(aux_reads & aux.touched[side] & (aux.banks[side] == bank)):
-                m.d.comb += [port.en.eq(1), port.addr.eq(aux.rows[side])]
-            with m.Elif(window_reads & window.touched[side] & (window.banks[side] == bank)):
-                m.d.comb += [port.en.eq(1), port.addr.eq(window.rows[side])]
-            with m.Else():
-                m.d.comb += [
-                    port.en.eq(store_reads & store.touched[side] & (store.banks[side] == bank)),
-                    port.addr.eq(store.rows[side]),
-                ]
 
-        for name, reads, run, result in (("aux", aux_reads, aux, self.aux_data),
+        # A cycle ahead: where runs lie, and whether the array's has to give way. Clashes with the run that is taken
+        # and with one that waits are found side by side.
+        pool_next = _locate(m, config, "pool_next", self.pool.address, self._aux_bytes)
+        window_next = _locate(m, config, "window_next", self.window.payload.address, config.lanes)
+        pool, window, aux = (Signal(_run_layout(config), name=f"{name}_run", reset_less=True)
+                             for name in ("pool", "window", "aux"))
+        pool_reads, window_waits, refused = Signal(), Signal(), Signal()
+        m.d.comb += self.window.ready.eq(~refused)
+        m.d.sync += [
+            pool_reads.eq(self.pool.valid),
+            refused.eq(self.pool.valid & Mux(refused, _clash(window, pool_next),
+                                             self.window.valid & _clash(window_next, pool_next))),
+        ]
+        with m.If(self.pool.valid):
+            m.d.sync += pool.eq(pool_next)
+        with m.If(self.window.ready):
+            m.d.sync += [window_waits.eq(self.window.valid), window.eq(window_next)]
+        window_reads = window_waits & ~refused
+
+        residual = _locate(m, config, "residual_run", self.residual.payload.address, self._aux_bytes)
+        store = _locate(m, config, "store_run", self.store.payload.address, config.bus_bytes, aligned=True)
+        residual_reads = self.residual.valid & self.residual.ready
+        m.d.comb += [
+            self.residual.ready.eq(~pool_reads & ~(window_reads & _clash(residual, window))),
+            self.store.ready.eq(~Cat(reads & _clash(store, run) for reads, run in (
+                (pool_reads, pool), (window_reads, window), (residual_reads, residual))).any()),
+        ]
+        store_reads = self.store.valid & self.store.ready
+        reading = ((pool_reads, pool), (window_reads, window), (residual_reads, residual), (store_reads, store))
+        # What reads in a cycle needs different memories.
+        for (bank, side), port in ports.items():
+            m.d.comb += port.en.eq(Cat(reads & run.memories[side][bank] for reads, run in reading).any())
+            for reads, run in reading:
+                with m.If(reads & run.memories[side][bank]):
+                    m.d.comb += port.addr.eq(run.rows[side])
+
+        m.d.comb += aux.eq(Mux(pool_reads, pool, residual))
+        for name, reads, run, result in (("aux", pool_reads | residual_reads, aux, self.aux_data),
                                          ("window", window_reads, window, self.window_data),
                                          ("store", store_reads, store, self.store_data)):
             # Cycle 1: the memories' words are there; each port takes those of its banks. Nothing wide moves for a port
@@ -183,8 +209,7 @@ class ActivationMemory(wiring.Component):
             m.d.sync += [reading[1].eq(reading[0]), reading[2].eq(reading[1])]
             with m.If(reading[0]):
                 m.d.sync += [start[1].eq(start[0]), odd[1].eq(odd[0])]
-                m.d.sync += [chosen[side][bank].eq(run.banks[side] == bank)
-                             for side in range(2) for bank in range(config.activation_banks)]
+                m.d.sync += [of_run.eq(memories) for of_run, memories in zip(chosen, run.memories)]
             with m.If(reading[1]):
                 m.d.sync += [start[2].eq(start[1]), odd[2].eq(odd[1])]
                 m.d.sync += [word.eq(_chosen([ports[bank, side].data for bank in range(config.activation_banks)],

@@ -77,7 +77,7 @@ class DrainWalker(wiring.Component):
         The next layer may be taken: everything of the last one is written before the first residual can be read.
     layer : Out(PostCommand)
         The layer at work, static until ``layer_ends``.
-    residual : Out({valid, address}), residual_ready : In(1)
+    residual : Out(stream of {address})
         The residual of the step that can be decided in this cycle. It is, if the read is accepted.
     residual_waits : Out(1)
         The read was refused.
@@ -100,8 +100,7 @@ class DrainWalker(wiring.Component):
             "settled": In(1),
             "layer_ends": In(1),
             "layer": Out(PostCommand),
-            "residual": Out(data.StructLayout({"valid": 1, "address": config.activation_address_bits})),
-            "residual_ready": In(1),
+            "residual": Out(stream.Signature(data.StructLayout({"address": config.activation_address_bits}))),
             "residual_waits": Out(1),
             "step": Out(drain_step(config)),
             "pool_offset": Out(config.activation_address_bits),
@@ -109,7 +108,7 @@ class DrainWalker(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, layer, step = self._config, self.layer, self.step
+        config, layer, step, residual = self._config, self.layer, self.step, self.residual.payload.address
         lanes, address_bits = config.requantiser_lanes, config.activation_address_bits
         lane_bits = lanes.bit_length() - 1
 
@@ -160,7 +159,7 @@ class DrainWalker(wiring.Component):
             m.d.sync += [
                 channel.eq(Mux(last_group, 0, channel + group_channels)),
                 channels_in_group.eq(Mux(last_group, columns, channels_in_group - group_channels)),
-                self.residual.address.eq(Mux(last_group, residual_base, self.residual.address + group_channels)),
+                residual.eq(Mux(last_group, residual_base, residual + group_channels)),
             ]
 
         m.d.sync += self.release.eq(0)
@@ -179,7 +178,7 @@ class DrainWalker(wiring.Component):
                     channels_left.eq(channels_left - config.columns),
                     tile_base.eq(tile_base + config.columns),
                     residual_base.eq(layer.residual_address + tile_base),
-                    self.residual.address.eq(layer.residual_address + tile_base),
+                    residual.eq(layer.residual_address + tile_base),
                     output_base.eq(layer.output_address + Mux(layer.wide, tile_base << 2, tile_base)),
                     pixels_left.eq(layer.pixels),
                     first_pixel.eq(1),
@@ -197,7 +196,7 @@ class DrainWalker(wiring.Component):
                 finished = empty | (issue & last_group & (~maximum | windows.single))
                 m.d.comb += [
                     self.residual.valid.eq(layer.residual & ~empty),
-                    self.residual_waits.eq(self.residual.valid & ~self.residual_ready),
+                    self.residual_waits.eq(self.residual.valid & ~self.residual.ready),
                     issue.eq(~empty & ~self.residual_waits),
                 ]
                 with m.If(issue):
@@ -224,7 +223,7 @@ class DrainWalker(wiring.Component):
                         fresh.eq(1),
                         hold.eq(latency.POOL_UPDATE - 1),
                         residual_base.eq(next_residual_base),
-                        self.residual.address.eq(next_residual_base),
+                        residual.eq(next_residual_base),
                     ]
                     with m.If(layer.pool == PoolMode.NONE):
                         m.d.sync += output_base.eq(

@@ -203,6 +203,7 @@ class Engine(wiring.Component):
 
         # Activations, passes and their results.
         wiring.connect(m, sequencer.window, activations.window)
+        wiring.connect(m, post.residual, activations.residual)
         wiring.connect(m, load.load, activations.load)
         wiring.connect(m, store.store, activations.store)
         m.d.comb += [
@@ -214,8 +215,7 @@ class Engine(wiring.Component):
             post.sums.eq(array.sums),
             post.tile_done.eq(sequencer.tile_done),
             sequencer.half_freed.eq(post.half_freed),
-            activations.aux.eq(post.aux),
-            post.aux_ready.eq(activations.aux_ready),
+            activations.pool.eq(post.pool),
             post.aux_data.eq(activations.aux_data),
             activations.write.eq(post.write),
             activations.write_data.eq(post.write_data),

@@ -40,12 +40,13 @@ def pass_step(config: EngineConfig) -> data.StructLayout:
 class PassWalker(wiring.Component):
     """Counts through column tiles, pixel tiles, kernel rows, chunks and pixels without a multiplier.
 
-    Operation: ``step`` is valid while ``active`` and moves on with ``advance``. A layer's command is taken when no
-    layer is active, the counts of completed layers, loads and stores have reached what it waits for, and it has been
-    seen for ``pad_rows`` cycles, which find its first row, usually while the layer before it is active. Every loop
-    rolls over in the cycle of its last pixel.
+    Operation: ``step`` is valid while ``active`` and moves on with ``advance``; the walk is a step ahead of it. A
+    layer's command is taken when no layer is walked, the counts of completed layers, loads and stores have reached what
+    it waits for, and it has been seen for ``pad_rows`` cycles, which find its first row, usually while the layer before
+    it is walked. Every loop rolls over in the cycle of its last pixel.
 
-    Latency: the first step follows the command by one cycle.
+    Latency: the first step follows the command by ``latency.PASS_STEP`` cycles, if the last step of the layer before is
+    gone by then.
     """
 
     def __init__(self, config: EngineConfig):
@@ -65,6 +66,8 @@ class PassWalker(wiring.Component):
             "waits_transfers": Out(1),
             #: The next layer has to wait for layers.
             "waits_layers": Out(1),
+            #: There are steps, now or soon.
+            "busy": Out(1),
             #: There is a step.
             "active": Out(1),
             "step": Out(pass_step(config)),
@@ -116,6 +119,13 @@ class PassWalker(wiring.Component):
 
         last_of_pass, last_chunk, last_pass, last_tile, last_columns = (
             Signal(name=f"last_{name}") for name in ("of_pass", "chunk", "pass", "tile", "columns"))
+        # The step after ``step``, which moves up when that one goes.
+        walking, move, step = Signal(), Signal(), Signal(pass_step(config), name="next_step")
+        m.d.comb += [move.eq(walking & (~self.active | self.advance)), self.busy.eq(walking | self.active)]
+        with m.If(move):
+            m.d.sync += [self.active.eq(1), self.step.eq(step)]
+        with m.Elif(self.advance):
+            m.d.sync += self.active.eq(0)
         run_position = Signal(POSITION_SHAPE)
         input_row = Signal(ROW_SHAPE)
         m.d.comb += [
@@ -126,23 +136,23 @@ class PassWalker(wiring.Component):
             last_columns.eq(channels_left <= config.columns),
             run_position.eq(pixel.position + chunk_offset),
             input_row.eq(pixel.row + kernel_row),
-            self.step.window.eq(pixel.row_address + row_offset + run_position),
-            self.step.position.eq(run_position),
-            self.step.bytes_left.eq(layer.row_bytes - run_position),
-            self.step.row_inside.eq((input_row >= 0) & (input_row < layer.input_height)),
-            self.step.pad_value.eq(layer.pad_value),
-            self.step.slot.eq(slot),
-            self.step.first.eq((kernel_row == 0) & (chunk_offset == 0)),
-            self.step.half.eq(half),
-            self.step.address.eq(index),
-            self.step.last_of_pass.eq(last_of_pass),
-            self.step.last_of_tile.eq(last_of_pass & last_pass),
-            self.step.lanes_in_run.eq(Mux(last_chunk, run_left, config.lanes)),
-            self.step.columns_in_tile.eq(Mux(last_columns, channels_left, config.columns)),
+            step.window.eq(pixel.row_address + row_offset + run_position),
+            step.position.eq(run_position),
+            step.bytes_left.eq(layer.row_bytes - run_position),
+            step.row_inside.eq((input_row >= 0) & (input_row < layer.input_height)),
+            step.pad_value.eq(layer.pad_value),
+            step.slot.eq(slot),
+            step.first.eq((kernel_row == 0) & (chunk_offset == 0)),
+            step.half.eq(half),
+            step.address.eq(index),
+            step.last_of_pass.eq(last_of_pass),
+            step.last_of_tile.eq(last_of_pass & last_pass),
+            step.lanes_in_run.eq(Mux(last_chunk, run_left, config.lanes)),
+            step.columns_in_tile.eq(Mux(last_columns, channels_left, config.columns)),
         ]
 
         # Later assignments win: the innermost loop that does not roll over decides.
-        with m.If(self.advance):
+        with m.If(move):
             m.d.sync += [index.eq(index + 1), pixel.eq(following)]
             with m.If(last_of_pass):
                 m.d.sync += [
@@ -166,7 +176,7 @@ class PassWalker(wiring.Component):
                     m.d.sync += [
                         pixel.eq(map_start), tile_start.eq(map_start), pixels_left.eq(layer.pixels),
                         last_index.eq(full_index), channels_left.eq(channels_left - config.columns),
-                        self.active.eq(~last_columns),
+                        walking.eq(~last_columns),
                     ]
         with m.If(self.start):
             m.d.sync += half.eq(0)
@@ -178,9 +188,9 @@ class PassWalker(wiring.Component):
         layers_met = self.layers_done >= command.wait_layers
         transfers_met = (self.loads_done >= command.wait_loads) & (self.stores_done >= command.wait_stores)
         m.d.comb += [
-            self.waits_transfers.eq(self.command.valid & ~self.active & ~transfers_met),
-            self.waits_layers.eq(self.command.valid & ~self.active & ~layers_met),
-            self.command.ready.eq(~self.active & layers_met & transfers_met & found),
+            self.waits_transfers.eq(self.command.valid & ~walking & ~transfers_met),
+            self.waits_layers.eq(self.command.valid & ~walking & ~layers_met),
+            self.command.ready.eq(~walking & layers_met & transfers_met & found),
             self.layer_start.eq(self.command.valid & self.command.ready),
         ]
         with m.If(self.layer_start):
@@ -193,7 +203,7 @@ class PassWalker(wiring.Component):
                 origin.columns_left.eq(command.map_width - 1),
             ]
             m.d.sync += [
-                self.active.eq(1), layer.eq(command), rows_above.eq(0), bytes_above.eq(0),
+                walking.eq(1), layer.eq(command), rows_above.eq(0), bytes_above.eq(0),
                 pixel.eq(origin), tile_start.eq(origin), map_start.eq(origin),
                 last_index.eq(tile_pixels - 1), full_index.eq(tile_pixels - 1),
                 run_left.eq(command.run_bytes), pixels_left.eq(command.pixels), channels_left.eq(command.out_channels),

@@ -25,9 +25,9 @@ class PostProcessor(wiring.Component):
     memory, an average pool is summed here. Layers do not overlap: no residual is read before the ``layer_done`` of the
     layer before.
 
-    ``aux`` serves two readers. A pooled byte is read late in the pipeline, which never stalls: it is urgent. A residual
-    is read when its step is decided: it is patient, gives way to pooled bytes, and the walk waits for it
-    (:class:`DrainWalker`, which also says why it gets through).
+    A pooled byte is read late in the pipeline, which never stalls: its read is never refused. A residual is read when
+    its step is decided: it is patient, gives way to pooled bytes, and the walk waits for it (:class:`DrainWalker`,
+    which also says why it gets through).
 
     Latency: ``LATENCY`` cycles from the walk's decision to the data of the write, one group of R channels per cycle;
     :class:`DrainWalker` gives the cycles of a pixel.
@@ -43,9 +43,9 @@ class PostProcessor(wiring.Component):
         The oldest half has been read.
     drain_half, drain_address : Out, sums : In
         Read side of the partial sums, sums one cycle after the address.
-    aux : Out({valid, urgent, address}), aux_ready : In(1), aux_data : In
-        Reads of the activation memory (residual, pool), data ``latency.ACTIVATION_READ`` cycles later. ``aux_ready`` is
-        set for an urgent one.
+    pool : Out({valid, address}), residual : Out(stream of {address}), aux_data : In
+        Reads of the activation memory, that of ``pool`` a cycle before the read. Data come ``latency.ACTIVATION_READ``
+        cycles after the read; no residual is read in the cycle of a pooled byte.
     residual_waits : Out(1)
         A step was held back because its residual could not be read.
     write : Out({valid, address, mask}), write_data : Out
@@ -77,8 +77,8 @@ class PostProcessor(wiring.Component):
             "drain_half": Out(1),
             "drain_address": Out(range(config.partial_sums)),
             "sums": In(data.ArrayLayout(signed(config.accumulator_bits), config.columns)),
-            "aux": Out(data.StructLayout({"valid": 1, "urgent": 1, "address": address})),
-            "aux_ready": In(1),
+            "pool": Out(data.StructLayout({"valid": 1, "address": address})),
+            "residual": Out(stream.Signature(data.StructLayout({"address": address}))),
             "aux_data": In(8 * width),
             "residual_waits": Out(1),
             "write": Out(data.StructLayout(write)),
@@ -113,14 +113,10 @@ class PostProcessor(wiring.Component):
         m.d.sync += steps[3].address.eq(
             steps[2].address + Mux(layer.pool == PoolMode.MAX, walker.pool_offset, 0))
 
-        # Cycle 0: the residual is asked for, unless a pooled byte is in this cycle.
-        update = steps[latency.POST_POOL_READ]
-        m.d.comb += [
-            self.aux.valid.eq(update.update | walker.residual.valid),
-            self.aux.urgent.eq(update.update),
-            self.aux.address.eq(Mux(update.update, update.address, walker.residual.address)),
-            walker.residual_ready.eq(self.aux_ready & ~update.update),
-        ]
+        # Cycle 0: the residual is asked for.
+        update = steps[latency.POST_POOL_READ - 1]
+        m.d.comb += [self.pool.valid.eq(update.update), self.pool.address.eq(update.address)]
+        wiring.connect(m, walker.residual, wiring.flipped(self.residual))
 
         # Cycle 1: sums and parameters are asked for; cycle 2: they come, and the group is picked out.
         m.d.comb += self.row.eq(steps[1].row)

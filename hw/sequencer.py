@@ -24,8 +24,8 @@ class PassSequencer(wiring.Component):
     ``latency.ACCUMULATE`` pixels is stretched to it. Passes follow each other without a gap, layers with one idle
     cycle.
 
-    Latency: a window request follows the decision to make it by one cycle, a beat its accepted request by
-    ``latency.ACTIVATION_READ`` + 1 cycles.
+    Latency: a window is requested in the cycle in which it is decided on and read in the next one in which
+    ``window.ready`` is set; the beat follows ``latency.ACTIVATION_READ`` + 1 cycles later.
 
     Members
     -------
@@ -43,7 +43,8 @@ class PassSequencer(wiring.Component):
             "layers_done": In(COUNT_BITS),
             "loads_done": In(COUNT_BITS),
             "stores_done": In(COUNT_BITS),
-            #: Runs to read, and their bytes ``latency.ACTIVATION_READ`` cycles after acceptance.
+            #: Runs to read, offered only with ``ready``, and their bytes ``latency.ACTIVATION_READ`` cycles after the
+            #: read, in the next cycle with ``ready``.
             "window": Out(stream.Signature(data.StructLayout({"address": config.activation_address_bits}))),
             "window_data": In(8 * config.lanes),
             #: Work for the array.
@@ -71,7 +72,7 @@ class PassSequencer(wiring.Component):
             "stall_write_back": Out(1),
             #: No half of the partial sums is free.
             "stall_sums": Out(1),
-            #: The activation memory refused a request.
+            #: The activation memory refused a read.
             "stall_bank": Out(1),
             #: A pass too short for the accumulator is stretched.
             "stall_short": Out(1),
@@ -86,15 +87,14 @@ class PassSequencer(wiring.Component):
                      for name in ("start", "layers_done", "loads_done", "stores_done")]
         m.d.comb += self.layer_start.eq(walker.layer_start)
 
-        # Decide: one request a cycle, if the pass may begin and the request before it is accepted.
+        # Decide: one request a cycle, if the pass may begin and the request before it is read.
         step = walker.step
-        requested, request_free = Signal(pass_step(config)), Signal()
+        requested, waiting = Signal(pass_step(config), reset_less=True), Signal()
         slots_built = Signal(range(config.weight_slots + 1))
         halves_free = Signal(range(3), init=2)
         stretch = Signal(range(latency.ACCUMULATE))
         pass_begins = step.address == 0
-        m.d.comb += request_free.eq(~self.window.valid | self.window.ready)
-        with m.If(~request_free):
+        with m.If(~self.window.ready):
             m.d.comb += self.stall_bank.eq(1)
         with m.Elif(stretch != 0):
             m.d.comb += self.stall_short.eq(1)
@@ -118,11 +118,11 @@ class PassSequencer(wiring.Component):
             halves_free.eq(Mux(self.start, 2, halves_free + self.half_freed - (slot_taken & step.first))),
         ]
 
-        # Request. Entry d of `valids` and `steps` belongs to the request accepted d cycles ago.
-        with m.If(request_free):
-            m.d.sync += [self.window.valid.eq(walker.advance), requested.eq(step)]
-        m.d.comb += self.window.payload.address.eq(requested.window)
-        valids, steps = [self.window.valid & self.window.ready], [requested]
+        # Request. Entry d of `valids` and `steps` belongs to the read of d cycles ago.
+        m.d.comb += [self.window.valid.eq(walker.advance), self.window.payload.address.eq(step.window)]
+        with m.If(self.window.ready):
+            m.d.sync += [waiting.eq(walker.advance), requested.eq(step)]
+        valids, steps = [waiting & self.window.ready], [requested]
         for cycle in range(1, latency.ACTIVATION_READ + 2):
             valids.append(Signal(name=f"valid_{cycle}"))
             steps.append(Signal(pass_step(config), name=f"step_{cycle}", reset_less=True))
@@ -156,7 +156,7 @@ class PassSequencer(wiring.Component):
             m.d.sync += finishing[cycle].eq(finishing[cycle - 1])
         m.d.comb += [
             self.tile_done.eq(finishing[-1]),
-            self.busy.eq(walker.active | self.window.valid | Cat(valids[1:], finishing[1:]).any()),
+            self.busy.eq(walker.busy | waiting | Cat(valids[1:], finishing[1:]).any()),
         ]
         return m
 

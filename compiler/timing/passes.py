@@ -49,31 +49,36 @@ class PassSequencer:
 
     def _run(self):
         tiles = passes = 0
-        # The next cycle in which something can be decided, and the first one without a layer.
-        free, idle = 0, 0
+        # The next cycle in which something can be decided, and the ones of the last decision and the one before it.
+        free, before, latest = 0, -1, -1
+        idle = 0  # the first cycle in which no layer is walked: the walk is a step ahead of the decisions
         for number, layer in enumerate(self._layers):
             visible = yield from self._queue.visible(number)
             start = max(visible + layer.pad_rows, (yield from self._done.met(layer)), idle)
             self._queue.take(start)
             self.started.post(start)
             contested = self._contested(number)
-            free = max(free, start + 1)
+            free = max(free, start + latency.PASS_STEP)
             for _ in layer.tile_channels:
                 for tile, pixels in enumerate(layer.tile_sizes):
                     freed = yield from self.half_freed.get(tiles - 2)
                     for work in range(layer.passes):
                         begin = max(free, (yield from self._weights.built.get(passes)), 0 if work else freed)
+                        previous = latest
                         if contested:
-                            idle, last = yield from self._read_contested(begin, layer.windows(tile)[work])
+                            before, latest, last = yield from self._read_contested(begin, layer.windows(tile)[work])
                         else:
                             last = begin + pixels
-                            idle = last
+                            before, latest = last - 2, last - 1
                             self._publish(begin + 1, last, partial(_window_list, layer, tile, work))
+                        if pixels == 1:
+                            before = previous
                         free = last + max(latency.ACCUMULATE - pixels, 0)
                         self._weights.freed.post(last + latency.SLOT_FREED)
                         passes += 1
                     self.tile_done.post(last + latency.ACTIVATION_READ + self._depth)
                     tiles += 1
+            idle = max(start + 1, before) + 1
 
     def _publish(self, first: int, last: int, masks):
         self.windows.add(self._kernel.now, first, last + 1 - first, masks)
@@ -81,11 +86,12 @@ class PassSequencer:
         self.moved.notify()
 
     def _read_contested(self, begin: int, windows: list[int]):
-        """Process: when the last window is read and the cycle after its decision, with reads refused where an urgent
-        read of the post-processor needs the same memory. Those are known POST_POOL_READ cycles ahead."""
+        """Process: the cycles of the last two decisions and of the last read, with reads refused where the
+        post-processor reads pooled bytes in the same memory. Those are known POST_POOL_READ cycles ahead. A window is
+        decided on in the cycle in which the one before is read."""
         kernel = self._kernel
         cycle = first = begin + 1
-        before, last, reads = begin, begin, []
+        before, latest, last, reads = begin, begin, begin, []
         for touched in windows:
             while True:
                 if cycle >= kernel.now + latency.POST_POOL_READ:
@@ -98,6 +104,6 @@ class PassSequencer:
                 cycle += 1
                 if not refused:
                     break
-            before, last = last, cycle - 1
+            before, latest, last = latest, last, cycle - 1
         self._publish(first, last, reads.copy)
-        return before + 1, last
+        return before, latest, last

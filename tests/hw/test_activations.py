@@ -41,10 +41,11 @@ def test_ports(overrides, crowded):
     config = EngineConfig.preset("tiny", activation_bytes=2048, **overrides)
     dut, model = ActivationMemory(config), Model(config)
     aux_bytes, lanes, beat = max(config.requantiser_lanes, 4), config.lanes, config.bus_bytes
-    sizes = {"aux": aux_bytes, "window": lanes, "store": beat}
-    due = {name: {} for name in sizes}
-    due_last = dict.fromkeys(sizes)
-    counts = dict.fromkeys((*sizes, "refused_window", "refused_aux", "refused_store", "refused_load", "loads"), 0)
+    sizes = {"pool": aux_bytes, "window": lanes, "residual": aux_bytes, "store": beat}
+    data_ports = {"pool": "aux", "window": "window", "residual": "aux", "store": "store"}
+    due = {name: {} for name in data_ports.values()}
+    due_last = dict.fromkeys(due)
+    counts = dict.fromkeys((*sizes, "refused_window", "refused_residual", "refused_store", "refused_load", "loads"), 0)
 
     def address(aligned=1):
         # Crowded: near a bank's end and the memory's, so that runs cross, wrap and clash.
@@ -53,22 +54,24 @@ def test_ports(overrides, crowded):
         return place % config.activation_bytes // aligned * aligned
 
     async def drive(ctx):
-        pending = {"aux": None, "window": None, "store": None, "load": None}
+        pending = dict.fromkeys((*sizes, "load"))
+        offered = dict.fromkeys(("pool", "window"))  # what is read in a later cycle
         next_write = None, 0
         for cycle in range(900):
             reads = {}
-            # An urgent request may come in the place of a patient one that was refused.
-            urgent = rng.random() < .3
-            if urgent or (pending["aux"] is None and rng.random() < .5):
-                pending["aux"] = address()
-            aux = pending["aux"]
-            ctx.set(dut.aux, {"valid": aux is not None, "urgent": urgent, "address": address() if aux is None else aux})
-            for name, aligned in ("window", 1), ("store", beat):
-                if pending[name] is None and rng.random() < .7:
-                    pending[name] = address(aligned)
+            # What was offered and taken in the cycle before may be read now.
+            pending["pool"] = offered["pool"]
+            if pending["window"] is None:
+                pending["window"], offered["window"] = offered["window"], None
+            offered["pool"] = address() if rng.random() < .3 else None
+            ctx.set(dut.pool, {"valid": offered["pool"] is not None,
+                               "address": address() if offered["pool"] is None else offered["pool"]})
+            for name, requests, aligned in (("window", offered, 1), ("residual", pending, 1), ("store", pending, beat)):
+                if requests[name] is None and rng.random() < (.5 if name == "residual" else .7):
+                    requests[name] = address(aligned)
                 port = getattr(dut, name)
-                ctx.set(port.valid, pending[name] is not None)
-                ctx.set(port.payload.address, address(aligned) if pending[name] is None else pending[name])
+                ctx.set(port.valid, requests[name] is not None)
+                ctx.set(port.payload.address, address(aligned) if requests[name] is None else requests[name])
             # A write is announced a cycle before its data.
             write, next_write = next_write, (address() if rng.random() < .6 else None, rng.getrandbits(aux_bytes))
             data = rng.getrandbits(8 * aux_bytes)
@@ -82,19 +85,22 @@ def test_ports(overrides, crowded):
 
             # Who is served, each all or nothing.
             taken = set()
-            for name in ("aux", "window", "store") if urgent else ("window", "aux", "store"):
+            for name in sizes:
                 if pending[name] is None:
                     continue
                 needed = model.memories(model.run(pending[name], sizes[name]))
-                ready = dut.aux_ready if name == "aux" else getattr(dut, name).ready
-                assert ctx.get(ready) == (not needed & taken), f"{name} in cycle {cycle}"
-                if needed & taken:
+                # There is one data path for both reads of the post-processor.
+                refused = bool(needed & taken or name == "residual" and "pool" in reads)
+                if name != "pool":
+                    assert ctx.get(getattr(dut, name).ready) == (not refused), f"{name} in cycle {cycle}"
+                if refused:
                     counts[f"refused_{name}"] += 1
                 else:
                     taken |= needed
                     reads[name], pending[name] = pending[name], None
+            assert ctx.get(dut.window.ready) == (pending["window"] is None)
             for name, start in reads.items():
-                due[name][cycle + latency.ACTIVATION_READ] = model.read(model.run(start, sizes[name]))
+                due[data_ports[name]][cycle + latency.ACTIVATION_READ] = model.read(model.run(start, sizes[name]))
                 counts[name] += 1
 
             # Bytes written now are for later cycles.

@@ -182,7 +182,7 @@ class Bench:
         ring, ring_rows = [], 2 * config.columns // config.requantiser_lanes
         aux_pipe = [None] * (latency.ACTIVATION_READ - 1)
         done = 0
-        write = None
+        write = pooled = None
 
         def scramble(half):
             halves[half] = [[rng.randrange(1 << 16) for _ in range(config.columns)] for _ in range(config.partial_sums)]
@@ -205,22 +205,20 @@ class Bench:
             if len(ring) < ring_rows and not (self.waits() or self.waits() or self.waits()):
                 ring += [row for row in [next(rows, None)] if row]
             ctx.set(dut.rows_ready, len(ring))
-            aux = ctx.get(dut.aux)
-            accepted = bool(aux.urgent or rng.random() >= self.clashes)
-            assert aux.valid or not aux.urgent
-            ctx.set(dut.aux_ready, accepted)
+            # A pooled byte that was asked for in the cycle before is read in this one, which refuses a residual.
+            ready = pooled is None and rng.random() >= self.clashes
+            ctx.set(dut.residual.ready, ready)
 
-            (_, _, taken, half, address, aux, next_write, write_data, row, release, freed, layer_done, saturated,
-             trace, waits) = await ctx.tick().sample(
-                 dut.command.ready & dut.command.valid, dut.drain_half, dut.drain_address, dut.aux, dut.write,
-                 dut.write_data, dut.row, dut.release, dut.half_freed, dut.layer_done, dut.saturations, dut.trace,
-                 dut.residual_waits)
+            (_, _, taken, half, address, next_pool, asked, residual, next_write, write_data, row, release, freed,
+             layer_done, saturated, trace, waits) = await ctx.tick().sample(
+                 dut.command.ready & dut.command.valid, dut.drain_half, dut.drain_address, dut.pool,
+                 dut.residual.valid, dut.residual.payload.address, dut.write, dut.write_data, dut.row, dut.release,
+                 dut.half_freed, dut.layer_done, dut.saturations, dut.trace, dut.residual_waits)
             if waits:
                 self.waited_at.append(cycle)
-            # Each refused read holds a step back, and besides those only an urgent read in its place does.
-            assert not (aux.valid and not accepted) or waits
-            assert not waits or aux.valid and (aux.urgent or not accepted)
-            self.refused += bool(waits and not aux.urgent)
+            # Each refused read holds a step back.
+            assert waits == bool(asked and not ready)
+            self.refused += bool(waits and pooled is None)
             # What they and the outputs lead to in the next one.
             if taken:
                 commands.pop(0)
@@ -228,8 +226,10 @@ class Bench:
             ctx.set(dut.sums, halves[half][address])
             record = ring[row] if row < len(ring) else [(rng.randrange(1 << 17), 0)] * config.requantiser_lanes
             ctx.set(dut.record, [{"multiplier": multiplier, "bias": bias} for multiplier, bias in record])
-            run = bytes(self.memory[(aux.address + byte) % len(self.memory)] for byte in range(width))
-            aux_pipe.append(int.from_bytes(run, "little") if aux.valid and accepted else None)
+            start = pooled if pooled is not None else residual if asked and ready else None
+            aux_pipe.append(None if start is None else int.from_bytes(
+                bytes(self.memory[(start + byte) % len(self.memory)] for byte in range(width)), "little"))
+            pooled = next_pool.address if next_pool.valid else None
             seen = aux_pipe.pop(0)
             ctx.set(dut.aux_data, rng.getrandbits(8 * width) if seen is None else seen)
             assert trace.valid == (0 if write is None else write.valid)
@@ -432,14 +432,14 @@ def test_a_residual_that_is_always_refused_waits():
         ctx.set(dut.rows_ready, 1)
         for cycle in range(300):
             ctx.set(dut.tile_done, cycle == 10)
-            ctx.set(dut.aux_ready, cycle == 250)
-            _, _, aux, waiting, freed, write = await ctx.tick().sample(dut.aux, dut.residual_waits, dut.half_freed,
-                                                                       dut.write.valid)
+            ctx.set(dut.residual.ready, cycle == 250)
+            _, _, asked, address, waiting, freed, write = await ctx.tick().sample(
+                dut.residual.valid, dut.residual.payload.address, dut.residual_waits, dut.half_freed, dut.write.valid)
             ctx.set(dut.command.valid, 0)
             if waiting:
                 waits.append(cycle)
-            assert aux.valid == (10 + latency.POST_TILE <= cycle <= 250)
-            assert not aux.valid or aux.address == layer.command["residual_address"] and not aux.urgent
+            assert asked == (10 + latency.POST_TILE <= cycle <= 250)
+            assert not asked or address == layer.command["residual_address"]
             events.update({name: cycle for name, high in (("freed", freed), ("write", write)) if high})
 
     simulator = Simulator(dut)
