@@ -87,16 +87,20 @@ REQUANTISE = 5
 POST_TILE = 1
 """From the pulse that a half is complete to the decision of its first step in a post-processor that waits for it."""
 
-POST_HALF_FREED = 1
+POST_READ = 1
+"""From the decision of a step in the post-processor to the read of its residual, for which it waits. The cycles that it
+has to wait come on top of the three that follow."""
+
+POST_HALF_FREED = 2
 """From the decision of a half's last step to the pulse that the half is free."""
 
-POST_WRITE = 5 + REQUANTISE
+POST_WRITE = 6 + REQUANTISE
 """From the decision of a step in the post-processor to its write, and to `layer_done` with the layer's last write."""
 
 POST_POOL_READ = POST_WRITE - 1 - ACTIVATION_READ
 """From the decision of a step that updates a pooled byte to the read of that byte."""
 
-POST_COLUMN_TILE = 2
+POST_COLUMN_TILE = 3
 """Idle cycles of the post-processor between two column tiles."""
 
 POST_LAYER = POST_WRITE

@@ -59,8 +59,8 @@ class ActivationMemory(wiring.Component):
     around at the end. Each of these memories serves one read per cycle: ``pool`` first, then ``window``, ``residual``
     and ``store``; a request that needs two of them waits until it gets both. ``write`` is served before ``load``.
 
-    A ``pool`` or ``window`` request is taken a cycle before the read, which finds out where it lies and what clashes.
-    A ``pool`` request is read in the next cycle, that of ``window`` in the next one in which ``window.ready`` is set.
+    Requests but those of ``store`` are taken a cycle before the read, which finds out where they lie and what clashes.
+    ``pool`` is read in the next cycle, ``window`` and ``residual`` in the next one in which their ``ready`` is set.
 
     Latency: read data come ``latency.ACTIVATION_READ`` cycles after the read: one for the memory, one to choose the
     banks, one for the rotation; they stay until the port's next data. A write is asked for a cycle before its data. A
@@ -81,7 +81,7 @@ class ActivationMemory(wiring.Component):
             "window_data": Out(8 * config.lanes),
             #: Reads of pooled bytes, for the next cycle.
             "pool": In(data.StructLayout({"valid": 1, "address": address})),
-            #: Reads of residuals, in the cycle in which they are accepted.
+            #: Reads of residuals. ``ready`` comes from a register.
             "residual": In(stream.Signature(data.StructLayout({"address": address}))),
             #: The data of both.
             "aux_data": Out(8 * aux_bytes),
@@ -155,35 +155,43 @@ class ActivationMemory(wiring.Component):
     def _connect_reads(self, m: Module, ports: dict):
         config = self._config
 
-        # A cycle ahead: where runs lie, and whether the array's has to give way. Clashes with the run that is taken
-        # and with one that waits are found side by side.
+        # A cycle ahead: where runs lie, and which of them has to wait.
+        pool, window, residual, aux = (Signal(_run_layout(config), name=f"{name}_run", reset_less=True)
+                                       for name in ("pool", "window", "residual", "aux"))
         pool_next = _locate(m, config, "pool_next", self.pool.address, self._aux_bytes)
-        window_next = _locate(m, config, "window_next", self.window.payload.address, config.lanes)
-        pool, window, aux = (Signal(_run_layout(config), name=f"{name}_run", reset_less=True)
-                             for name in ("pool", "window", "aux"))
-        pool_reads, window_waits, refused = Signal(), Signal(), Signal()
-        m.d.comb += self.window.ready.eq(~refused)
+        window_next, residual_next = Signal.like(window), Signal.like(residual)
+        pool_reads, window_waits, window_refused, residual_waits, residual_refused = (
+            Signal(), Signal(), Signal(), Signal(), Signal())
+        window_follows, residual_follows = Signal(), Signal()
+        for port, size, run, following, waits, follows, refused in (
+                (self.window, config.lanes, window, window_next, window_waits, window_follows, window_refused),
+                (self.residual, self._aux_bytes, residual, residual_next, residual_waits, residual_follows,
+                 residual_refused)):
+            taken = _locate(m, config, f"{run.as_value().name}_taken", port.payload.address, size)
+            m.d.comb += [
+                port.ready.eq(~refused),
+                following.eq(Mux(refused, run, taken)),
+                follows.eq(refused | port.valid),
+            ]
+            m.d.sync += waits.eq(follows)
+            with m.If(~refused):
+                m.d.sync += run.eq(taken)
         m.d.sync += [
             pool_reads.eq(self.pool.valid),
-            refused.eq(self.pool.valid & Mux(refused, _clash(window, pool_next),
-                                             self.window.valid & _clash(window_next, pool_next))),
+            window_refused.eq(window_follows & self.pool.valid & _clash(window_next, pool_next)),
+            # There is one path for the data of both reads of the post-processor.
+            residual_refused.eq(residual_follows & (
+                self.pool.valid | (window_follows & _clash(residual_next, window_next)))),
         ]
         with m.If(self.pool.valid):
             m.d.sync += pool.eq(pool_next)
-        with m.If(self.window.ready):
-            m.d.sync += [window_waits.eq(self.window.valid), window.eq(window_next)]
-        window_reads = window_waits & ~refused
+        window_reads, residual_reads = window_waits & ~window_refused, residual_waits & ~residual_refused
 
-        residual = _locate(m, config, "residual_run", self.residual.payload.address, self._aux_bytes)
         store = _locate(m, config, "store_run", self.store.payload.address, config.bus_bytes, aligned=True)
-        residual_reads = self.residual.valid & self.residual.ready
-        m.d.comb += [
-            self.residual.ready.eq(~pool_reads & ~(window_reads & _clash(residual, window))),
-            self.store.ready.eq(~Cat(reads & _clash(store, run) for reads, run in (
-                (pool_reads, pool), (window_reads, window), (residual_reads, residual))).any()),
-        ]
+        first = ((pool_reads, pool), (window_reads, window), (residual_reads, residual))
+        m.d.comb += self.store.ready.eq(~Cat(reads & _clash(store, run) for reads, run in first).any())
         store_reads = self.store.valid & self.store.ready
-        reading = ((pool_reads, pool), (window_reads, window), (residual_reads, residual), (store_reads, store))
+        reading = (*first, (store_reads, store))
         # What reads in a cycle needs different memories.
         for (bank, side), port in ports.items():
             m.d.comb += port.en.eq(Cat(reads & run.memories[side][bank] for reads, run in reading).any())

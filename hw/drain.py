@@ -18,7 +18,7 @@ def drain_step(config: EngineConfig) -> data.StructLayout:
     """One group of channels on its way through the post-processor."""
     lanes = config.requantiser_lanes
     return data.StructLayout({
-        #: There is a group; without it no other flag but ``last`` is set.
+        #: There is a group; without it no other flag is set but those at the end.
         "valid": 1,
         #: The result is written to the activation memory.
         "write": 1,
@@ -35,14 +35,20 @@ def drain_step(config: EngineConfig) -> data.StructLayout:
         "wide": 1,
         #: Clamped lanes count as saturated.
         "count": 1,
-        #: Nothing of the layer comes after this cycle. Given with or without a group.
-        "last": 1,
+        #: Where its sums are.
+        "half": 1,
+        "pixel": range(config.partial_sums),
         #: Group within the column tile, and the lane of a wide layer's channel.
         "row": row_offset(config),
         "lane": range(max(2, lanes)),
         #: Lanes that hold a channel of the layer.
         "mask": lanes,
         "address": config.activation_address_bits,
+        #: The half's sums, and so many parameter rows, are not needed after this step, and nothing of the layer comes
+        #: after it. Given with or without a group.
+        "frees_half": 1,
+        "release": range(config.columns // lanes + 1),
+        "last": 1,
     })
 
 
@@ -50,27 +56,27 @@ class DrainWalker(wiring.Component):
     """Turns finished halves of the partial sums into steps: pixel, (maximum-pool target), group.
 
     Operation: takes a layer, then for every column tile and pixel tile waits for the half's sums and the column tile's
-    parameter rows and issues its steps. Every address is kept by adding. A step with a residual is decided only in a
-    cycle in which the activation memory accepts the read of it; until then the whole walk stands still. The read comes
-    ``latency.POST_WRITE`` cycles before the write of the same bytes, so an output may overwrite its residual in place.
+    parameter rows and issues its steps. Every address is kept by adding. A step with a residual stays until the
+    activation memory reads that; meanwhile the whole walk stands still. The read comes before the write of the same
+    bytes, so an output may overwrite its residual in place.
 
     Progress: what can refuse a residual is a read of a pooled byte, of which at most ``latency.POST_WRITE`` are on
     their way, and a window read of the array. While the walk stands still, the array can finish at most the tile that
     it works on: the other half of the partial sums is this one. Then it makes no window reads, and the residual gets
     through. So a layer whose residual lies where its windows are goes on, at worst by array and drain taking turns.
 
-    Latency: steps are registered. A pixel takes ``groups`` = ceil(channels of the column tile / R) cycles, in a wide
-    layer one per channel. With a maximum pool it takes ``max(targets * groups, POOL_UPDATE)`` cycles, 1 if it has no
-    target, and the last pixel of a map row ``targets * groups + POOL_UPDATE``. Cycles with ``residual_waits`` come on
-    top. Pixel tiles that are ready follow each other without a gap, column tiles with one of
+    Latency: a step follows its decision by one cycle. A pixel takes ``groups`` = ceil(channels of the column tile / R)
+    cycles, in a wide layer one per channel. With a maximum pool it takes ``max(targets * groups, POOL_UPDATE)`` cycles,
+    1 if it has no target, and the last pixel of a map row ``targets * groups + POOL_UPDATE``. Cycles that residuals
+    wait come on top. Pixel tiles that are ready follow each other without a gap, column tiles with one of
     ``POST_COLUMN_TILE``, layers of ``POST_LAYER`` cycles. An average pool takes another ``POST_AVERAGE + groups`` after
     the last pixel of a column tile. All of these are in :mod:`arch.latency`.
 
     Members
     -------
     command : In(stream of PostCommand)
-    start, tile_done, half_freed, drain_half, drain_address, row, rows_ready, release
-        As :class:`PostProcessor`; drain and row requests belong to ``step``.
+    start, tile_done, rows_ready
+        As :class:`PostProcessor`.
     settled : In(1)
         Every step that accumulates has reached the sums of the average pool.
     layer_ends : In(1)
@@ -78,12 +84,11 @@ class DrainWalker(wiring.Component):
     layer : Out(PostCommand)
         The layer at work, static until ``layer_ends``.
     residual : Out(stream of {address})
-        The residual of the step that can be decided in this cycle. It is, if the read is accepted.
-    residual_waits : Out(1)
-        The read was refused.
+        The residual of the step that is decided in this cycle. Without ``ready`` that of ``step`` was not read.
     step : Out(drain_step)
+        Goes with ``residual.ready``.
     pool_offset : Out(unsigned)
-        What a maximum pool adds to the address of the step of one cycle before.
+        What a maximum pool adds to the address of the step that went in the cycle before.
     """
 
     def __init__(self, config: EngineConfig):
@@ -92,16 +97,11 @@ class DrainWalker(wiring.Component):
             "command": In(stream.Signature(PostCommand)),
             "start": In(1),
             "tile_done": In(1),
-            "half_freed": Out(1),
-            "drain_half": Out(1),
-            "drain_address": Out(range(config.partial_sums)),
             "rows_ready": In(range(config.parameter_channels // config.requantiser_lanes + 1)),
-            "release": Out(range(config.columns // config.requantiser_lanes + 1)),
             "settled": In(1),
             "layer_ends": In(1),
             "layer": Out(PostCommand),
             "residual": Out(stream.Signature(data.StructLayout({"address": config.activation_address_bits}))),
-            "residual_waits": Out(1),
             "step": Out(drain_step(config)),
             "pool_offset": Out(config.activation_address_bits),
         })
@@ -123,7 +123,6 @@ class DrainWalker(wiring.Component):
         m.d.sync += [
             tiles_ready.eq(tiles_ready + self.tile_done - take_tile),
             half.eq(half ^ free_half),
-            self.half_freed.eq(free_half),
         ]
 
         # Column tile: its channels, and where its pixels go.
@@ -143,7 +142,9 @@ class DrainWalker(wiring.Component):
         # Idle cycles that the current pixel of a maximum pool still needs, besides those that a residual waits.
         hold = Signal(range(latency.POOL_UPDATE))
 
-        issue, averaging, end_pixel, end_layer = Signal(), Signal(), Signal(), Signal()
+        issue, averaging, end_pixel, end_column, end_layer = Signal(), Signal(), Signal(), Signal(), Signal()
+        moves = self.residual.ready
+        m.d.comb += windows.stall.eq(~moves)
 
         def next_tile():
             whole = pixels_left > layer.tile_pixels
@@ -162,7 +163,6 @@ class DrainWalker(wiring.Component):
                 residual.eq(Mux(last_group, residual_base, residual + group_channels)),
             ]
 
-        m.d.sync += self.release.eq(0)
         with m.FSM():
             with m.State("LAYER"):
                 m.d.comb += self.command.ready.eq(1)
@@ -171,79 +171,81 @@ class DrainWalker(wiring.Component):
                 with m.If(self.command.valid):
                     m.next = "COLUMN"
             with m.State("COLUMN"):
-                m.d.comb += windows.restart.eq(1)
-                m.d.sync += [
-                    last_column.eq(channels_left <= config.columns),
-                    columns.eq(Mux(channels_left <= config.columns, channels_left, config.columns)),
-                    channels_left.eq(channels_left - config.columns),
-                    tile_base.eq(tile_base + config.columns),
-                    residual_base.eq(layer.residual_address + tile_base),
-                    residual.eq(layer.residual_address + tile_base),
-                    output_base.eq(layer.output_address + Mux(layer.wide, tile_base << 2, tile_base)),
-                    pixels_left.eq(layer.pixels),
-                    first_pixel.eq(1),
-                ]
+                with m.If(moves):
+                    m.d.comb += windows.restart.eq(1)
+                    m.d.sync += [
+                        last_column.eq(channels_left <= config.columns),
+                        columns.eq(Mux(channels_left <= config.columns, channels_left, config.columns)),
+                        channels_left.eq(channels_left - config.columns),
+                        tile_base.eq(tile_base + config.columns),
+                        residual_base.eq(layer.residual_address + tile_base),
+                        residual.eq(layer.residual_address + tile_base),
+                        output_base.eq(layer.output_address + Mux(layer.wide, tile_base << 2, tile_base)),
+                        pixels_left.eq(layer.pixels),
+                        first_pixel.eq(1),
+                    ]
+                    m.next = "ROWS"
+            with m.State("ROWS"):
+                # Those of the column tile before are given back in this cycle.
                 m.next = "TILE"
             with m.State("TILE"):
-                m.d.sync += [channel.eq(0), channels_in_group.eq(columns), fresh.eq(1)]
-                with m.If(tile_waits & (self.rows_ready >= rows)):
-                    next_tile()
-                    m.d.comb += windows.advance.eq(first_pixel)
-                    m.d.sync += hold.eq(latency.POOL_UPDATE - 1)
-                    m.next = "PIXEL"
+                with m.If(moves):
+                    m.d.sync += [channel.eq(0), channels_in_group.eq(columns), fresh.eq(1)]
+                    with m.If(tile_waits & (self.rows_ready >= rows)):
+                        next_tile()
+                        m.d.comb += windows.advance.eq(first_pixel)
+                        m.d.sync += hold.eq(latency.POOL_UPDATE - 1)
+                        m.next = "PIXEL"
             with m.State("PIXEL"):
-                empty = maximum & windows.empty
-                finished = empty | (issue & last_group & (~maximum | windows.single))
-                m.d.comb += [
-                    self.residual.valid.eq(layer.residual & ~empty),
-                    self.residual_waits.eq(self.residual.valid & ~self.residual.ready),
-                    issue.eq(~empty & ~self.residual_waits),
-                ]
-                with m.If(issue):
-                    next_group()
-                    with m.If(last_group):
-                        m.d.comb += windows.drop.eq(1)
-                        m.d.sync += fresh.eq(0)
-                with m.If(windows.row_end & issue):
-                    m.d.sync += hold.eq(latency.POOL_UPDATE - 1)
-                with m.Elif((hold != 0) & ~self.residual_waits):
-                    m.d.sync += hold.eq(hold - 1)
-                with m.If(~maximum):
-                    m.d.comb += end_pixel.eq(finished)
-                with m.Elif(windows.row_end):
-                    m.d.comb += end_pixel.eq(empty & (hold == 0))
-                with m.Else():
-                    m.d.comb += end_pixel.eq(finished & ((hold == 0) | (empty & fresh)))
-                with m.If(end_pixel):
-                    m.d.comb += windows.advance.eq(1)
-                    m.d.sync += [
-                        pixel.eq(pixel + 1),
-                        tile_left.eq(tile_left - 1),
-                        first_pixel.eq(0),
-                        fresh.eq(1),
-                        hold.eq(latency.POOL_UPDATE - 1),
-                        residual_base.eq(next_residual_base),
-                        residual.eq(next_residual_base),
-                    ]
-                    with m.If(layer.pool == PoolMode.NONE):
-                        m.d.sync += output_base.eq(
-                            output_base + Mux(layer.wide, layer.out_channels << 2, layer.out_channels))
-                    with m.If(tile_left == 1):
-                        m.d.comb += free_half.eq(1)
-                        with m.If(~last_tile):
-                            with m.If(tile_waits):
-                                next_tile()
+                with m.If(moves):
+                    empty = maximum & windows.empty
+                    finished = empty | (last_group & (~maximum | windows.single))
+                    m.d.comb += [issue.eq(~empty), self.residual.valid.eq(layer.residual & ~empty)]
+                    with m.If(issue):
+                        next_group()
+                        with m.If(last_group):
+                            m.d.comb += windows.drop.eq(1)
+                            m.d.sync += fresh.eq(0)
+                    with m.If(windows.row_end & issue):
+                        m.d.sync += hold.eq(latency.POOL_UPDATE - 1)
+                    with m.Elif(hold != 0):
+                        m.d.sync += hold.eq(hold - 1)
+                    with m.If(~maximum):
+                        m.d.comb += end_pixel.eq(finished)
+                    with m.Elif(windows.row_end):
+                        m.d.comb += end_pixel.eq(empty & (hold == 0))
+                    with m.Else():
+                        m.d.comb += end_pixel.eq(finished & ((hold == 0) | (empty & fresh)))
+                    with m.If(end_pixel):
+                        m.d.comb += windows.advance.eq(1)
+                        m.d.sync += [
+                            pixel.eq(pixel + 1),
+                            tile_left.eq(tile_left - 1),
+                            first_pixel.eq(0),
+                            fresh.eq(1),
+                            hold.eq(latency.POOL_UPDATE - 1),
+                            residual_base.eq(next_residual_base),
+                            residual.eq(next_residual_base),
+                        ]
+                        with m.If(layer.pool == PoolMode.NONE):
+                            m.d.sync += output_base.eq(
+                                output_base + Mux(layer.wide, layer.out_channels << 2, layer.out_channels))
+                        with m.If(tile_left == 1):
+                            m.d.comb += free_half.eq(1)
+                            with m.If(~last_tile):
+                                with m.If(tile_waits):
+                                    next_tile()
+                                with m.Else():
+                                    m.next = "TILE"
                             with m.Else():
-                                m.next = "TILE"
-                        with m.Else():
-                            m.d.sync += self.release.eq(rows)
-                            with m.If(average):
-                                m.next = "SETTLE"
-                            with m.Elif(last_column):
-                                m.d.comb += end_layer.eq(1)
-                                m.next = "WRITE"
-                            with m.Else():
-                                m.next = "COLUMN"
+                                m.d.comb += end_column.eq(1)
+                                with m.If(average):
+                                    m.next = "SETTLE"
+                                with m.Elif(last_column):
+                                    m.d.comb += end_layer.eq(1)
+                                    m.next = "WRITE"
+                                with m.Else():
+                                    m.next = "COLUMN"
             with m.State("SETTLE"):
                 with m.If(self.settled):
                     m.next = "AVERAGE"
@@ -259,24 +261,27 @@ class DrainWalker(wiring.Component):
                 with m.If(self.layer_ends):
                     m.next = "LAYER"
 
-        m.d.sync += [
-            self.drain_half.eq(half),
-            self.drain_address.eq(pixel),
-            step.valid.eq(issue | averaging),
-            step.write.eq((issue & ~average) | averaging),
-            step.accumulate.eq(issue & average),
-            step.initial.eq(first_pixel),
-            step.average.eq(averaging),
-            step.update.eq(issue & maximum & ~windows.first),
-            step.residual.eq(issue & layer.residual),
-            step.wide.eq(layer.wide),
-            step.count.eq(issue & fresh & ~layer.wide),
-            step.last.eq(end_layer),
-            step.row.eq(channel >> lane_bits),
-            step.lane.eq(channel & (lanes - 1)),
-            step.mask.eq(Cat(channels_in_group > lane for lane in range(lanes))),
-            step.address.eq(output_base + Mux(layer.wide, channel << 2, channel)),
-        ]
+        with m.If(moves):
+            m.d.sync += [
+                step.valid.eq(issue | averaging),
+                step.write.eq((issue & ~average) | averaging),
+                step.accumulate.eq(issue & average),
+                step.initial.eq(first_pixel),
+                step.average.eq(averaging),
+                step.update.eq(issue & maximum & ~windows.first),
+                step.residual.eq(issue & layer.residual),
+                step.wide.eq(layer.wide),
+                step.count.eq(issue & fresh & ~layer.wide),
+                step.half.eq(half),
+                step.pixel.eq(pixel),
+                step.row.eq(channel >> lane_bits),
+                step.lane.eq(channel & (lanes - 1)),
+                step.mask.eq(Cat(channels_in_group > lane for lane in range(lanes))),
+                step.address.eq(output_base + Mux(layer.wide, channel << 2, channel)),
+                step.frees_half.eq(free_half),
+                step.release.eq(Mux(end_column, rows, 0)),
+                step.last.eq(end_layer),
+            ]
         with m.If(self.start):
             m.d.sync += [tiles_ready.eq(0), half.eq(0)]
         return m

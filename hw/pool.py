@@ -79,13 +79,15 @@ class PoolWindows(wiring.Component):
     Targets come column by column, the later window first: the target that the next pixel shares is then never earlier
     in the next pixel's list, so updates of one pooled pixel within a map row are at least a pixel's duration apart.
 
-    Latency: registered; ``offset`` follows two cycles behind the target.
+    Latency: registered; ``offset`` follows two cycles behind the target, besides those with ``stall``.
 
     Members
     -------
     layer : In(PostCommand)
         Static from ``restart`` on; ``pool_kernel <= 2 * pool_stride``.
     restart, advance, drop : In(1)
+    stall : In(1)
+        The target of the cycle before waits; with none of the three above.
     empty : Out(1)
         The current pixel has no pending target.
     single : Out(1)
@@ -105,6 +107,7 @@ class PoolWindows(wiring.Component):
             "restart": In(1),
             "advance": In(1),
             "drop": In(1),
+            "stall": In(1),
             "empty": Out(1),
             "single": Out(1),
             "first": Out(1),
@@ -167,9 +170,10 @@ class PoolWindows(wiring.Component):
                           & Mux(row_far, row.far_first, row.near_first)),
         ]
         column_offset, row_offset = Signal.like(self.offset), Signal.like(self.offset)
-        m.d.sync += [
-            column_offset.eq(column.offset - Mux(column_far, layer.out_channels, 0)),
-            row_offset.eq(row.offset - Mux(row_far, layer.pool_row_bytes, 0)),
-            self.offset.eq(column_offset + row_offset),
-        ]
+        with m.If(~self.stall):
+            m.d.sync += [
+                column_offset.eq(column.offset - Mux(column_far, layer.out_channels, 0)),
+                row_offset.eq(row.offset - Mux(row_far, layer.pool_row_bytes, 0)),
+            ]
+        m.d.sync += self.offset.eq(column_offset + row_offset)
         return m

@@ -25,8 +25,8 @@ class PostProcessor(wiring.Component):
     memory, an average pool is summed here. Layers do not overlap: no residual is read before the ``layer_done`` of the
     layer before.
 
-    A pooled byte is read late in the pipeline, which never stalls: its read is never refused. A residual is read when
-    its step is decided: it is patient, gives way to pooled bytes, and the walk waits for it (:class:`DrainWalker`,
+    A pooled byte is read late in the pipeline, which never stalls: its read is never refused. A residual is read at the
+    pipeline's beginning: it is patient, gives way to pooled bytes, and the walk waits for it (:class:`DrainWalker`,
     which also says why it gets through).
 
     Latency: ``LATENCY`` cycles from the walk's decision to the data of the write, one group of R channels per cycle;
@@ -44,8 +44,8 @@ class PostProcessor(wiring.Component):
     drain_half, drain_address : Out, sums : In
         Read side of the partial sums, sums one cycle after the address.
     pool : Out({valid, address}), residual : Out(stream of {address}), aux_data : In
-        Reads of the activation memory, that of ``pool`` a cycle before the read. Data come ``latency.ACTIVATION_READ``
-        cycles after the read; no residual is read in the cycle of a pooled byte.
+        Requests to the activation memory. A pooled byte is read in the next cycle, a residual, offered only with
+        ``ready``, in the next one with ``ready``; not both. Data come ``latency.ACTIVATION_READ`` cycles after that.
     residual_waits : Out(1)
         A step was held back because its residual could not be read.
     write : Out({valid, address, mask}), write_data : Out
@@ -102,35 +102,41 @@ class PostProcessor(wiring.Component):
         layer = walker.layer
         for name in "start", "tile_done", "rows_ready":
             m.d.comb += getattr(walker, name).eq(getattr(self, name))
-        for name in "drain_half", "drain_address", "release", "half_freed", "residual_waits":
-            m.d.comb += getattr(self, name).eq(getattr(walker, name))
+        wiring.connect(m, walker.residual, wiring.flipped(self.residual))
+        m.d.comb += self.residual_waits.eq(~self.residual.ready)
 
-        # steps[n] is the walker's step n cycles after it was decided.
+        # steps[n] is the walker's step n cycles after it was decided, besides those that its residual waits in cycle 1.
         steps = [None, walker.step]
         for stage in range(2, self.LATENCY):
             steps.append(Signal(drain_step(config), name=f"step_{stage}"))
             m.d.sync += steps[stage].eq(steps[stage - 1])
+        with m.If(~self.residual.ready):
+            m.d.sync += steps[2].eq(0)
         m.d.sync += steps[3].address.eq(
             steps[2].address + Mux(layer.pool == PoolMode.MAX, walker.pool_offset, 0))
 
-        # Cycle 0: the residual is asked for.
         update = steps[latency.POST_POOL_READ - 1]
         m.d.comb += [self.pool.valid.eq(update.update), self.pool.address.eq(update.address)]
-        wiring.connect(m, walker.residual, wiring.flipped(self.residual))
 
-        # Cycle 1: sums and parameters are asked for; cycle 2: they come, and the group is picked out.
-        m.d.comb += self.row.eq(steps[1].row)
+        # Cycle 2: sums and parameters are asked for; cycle 3: they come, and the group is picked out.
+        m.d.comb += [
+            self.drain_half.eq(steps[2].half),
+            self.drain_address.eq(steps[2].pixel),
+            self.row.eq(steps[2].row),
+            self.half_freed.eq(steps[2].frees_half),
+            self.release.eq(steps[2].release),
+        ]
         group_bits = lanes * config.accumulator_bits
         picked = Signal(data.ArrayLayout(signed(config.accumulator_bits), lanes), reset_less=True)
         records = Signal(parameter_row(config), reset_less=True)
-        with m.If(steps[2].valid):
-            with m.Switch(steps[2].row):
+        with m.If(steps[3].valid):
+            with m.Switch(steps[3].row):
                 for group in range(groups):
                     with m.Case(group):
                         m.d.sync += picked.eq(self.sums.as_value()[group * group_bits:(group + 1) * group_bits])
             m.d.sync += records.eq(self.record)
 
-        # Cycle 3: the requantiser's operands, with the residual, which has come. A wide layer's channel goes through
+        # Cycle 4: the requantiser's operands, with the residual, which has come. A wide layer's channel goes through
         # lane 0.
         m.submodules.averages = averages = Memory(
             shape=data.ArrayLayout(signed(ACCUMULATOR_BITS), lanes), depth=max(2, groups), init=[])
@@ -142,26 +148,26 @@ class PostProcessor(wiring.Component):
             m.d.comb += port.eq(register)
             return register
 
-        m.d.sync += requantiser.valid.eq(steps[3].valid)
+        m.d.sync += requantiser.valid.eq(steps[4].valid)
         shift, clamp_low, wide, residual_multiplier = (
             operand(getattr(requantiser, name)) for name in ("shift", "clamp_low", "wide", "residual_multiplier"))
         accumulators, multipliers, biases, residual_operands = (
             [operand(port) for port in getattr(requantiser, name)]
             for name in ("accumulators", "multipliers", "biases", "residuals"))
-        with m.If(steps[3].valid):
+        with m.If(steps[4].valid):
             m.d.sync += [
-                residual_multiplier.eq(Mux(steps[3].residual, layer.residual_multiplier, 0)),
-                wide.eq(steps[3].wide),
-                shift.eq(Mux(steps[3].average, layer.pool_shift, layer.shift)),
-                clamp_low.eq(Mux(steps[3].average, -128, layer.clamp_low)),
+                residual_multiplier.eq(Mux(steps[4].residual, layer.residual_multiplier, 0)),
+                wide.eq(steps[4].wide),
+                shift.eq(Mux(steps[4].average, layer.pool_shift, layer.shift)),
+                clamp_low.eq(Mux(steps[4].average, -128, layer.clamp_low)),
             ]
             for lane in range(lanes):
                 m.d.sync += [
-                    accumulators[lane].eq(Mux(steps[3].average, totals.data[lane], picked[lane])),
-                    multipliers[lane].eq(Mux(steps[3].average, layer.pool_multiplier, records[lane].multiplier)),
-                    biases[lane].eq(Mux(steps[3].average, 0, records[lane].bias)),
+                    accumulators[lane].eq(Mux(steps[4].average, totals.data[lane], picked[lane])),
+                    multipliers[lane].eq(Mux(steps[4].average, layer.pool_multiplier, records[lane].multiplier)),
+                    biases[lane].eq(Mux(steps[4].average, 0, records[lane].bias)),
                 ]
-            with m.Switch(steps[3].lane):
+            with m.Switch(steps[4].lane):
                 for lane in range(1, lanes):
                     with m.Case(lane):
                         m.d.sync += [
@@ -169,25 +175,25 @@ class PostProcessor(wiring.Component):
                             multipliers[0].eq(records[lane].multiplier),
                             biases[0].eq(records[lane].bias),
                         ]
-        with m.If(steps[latency.ACTIVATION_READ].residual):
+        with m.If(steps[latency.POST_READ + latency.ACTIVATION_READ].residual):
             m.d.sync += [residual.eq(self.aux_data.word_select(lane, 8))
                          for lane, residual in enumerate(residual_operands)]
 
-        # Cycle 4: they enter; cycle 9: the result leaves, and a pooled byte comes from the activation memory.
-        leave = 4 + Requantiser.LATENCY
+        # Cycle 5: they enter; cycle 10: the result leaves, and a pooled byte comes from the activation memory.
+        leave = 5 + Requantiser.LATENCY
 
-        # Cycle 9: sums of the average pool.
+        # Cycle 10: sums of the average pool.
         step, outputs = steps[leave], requantiser.outputs
         m.d.comb += [
             walker.settled.eq(~Cat(steps[stage].accumulate for stage in range(1, leave - 2)).any()),
-            totals.addr.eq(Mux(steps[3].average, steps[3].row, step.row)),
+            totals.addr.eq(Mux(steps[4].average, steps[4].row, step.row)),
             totals_write.addr.eq(step.row),
             totals_write.en.eq(step.accumulate),
         ]
         m.d.comb += [totals_write.data[lane].eq(outputs[lane] + Mux(step.initial, 0, totals.data[lane]))
                      for lane in range(lanes)]
 
-        # Cycle 9: where the result goes; cycle 10: the result.
+        # Cycle 10: where the result goes; cycle 11: the result.
         stored = [Mux(step.update & (old > output), old, output)
                   for old, output in ((self.aux_data[8 * lane:8 * lane + 8].as_signed(), outputs[lane])
                                       for lane in range(lanes))]
@@ -203,8 +209,8 @@ class PostProcessor(wiring.Component):
         with m.If(step.write):
             m.d.sync += self.write_data.eq(
                 Mux(step.wide, requantiser.wide_output, Cat(value[:8] for value in stored)))
-        # What is taken three cycles on may read from the cycle after `layer_done` on.
-        m.d.comb += walker.layer_ends.eq(steps[leave - 2].last)
+        # What is taken four cycles on may read from the cycle after `layer_done` on.
+        m.d.comb += walker.layer_ends.eq(steps[leave - 3].last)
         if config.trace:
             m.d.sync += [self.trace[name].eq(self.write[name]) for name in ("valid", "address", "mask")]
             m.d.comb += self.trace.data.eq(self.write_data)

@@ -51,37 +51,39 @@ class PostProcessor:
             self._queue.take(taken)
             contested = self._contested(number)
             waits = taken + latency.POST_COLUMN_TILE  # in this cycle it looks for a finished half
+            # The cycle of the last decision, and the one in which that step has its residual.
+            end = left = taken
             rows = 0
             for column in range(len(layer.tile_channels)):
                 rows += layer.rows(column)
                 first = 0
                 for tile, pixels in enumerate(layer.tile_sizes):
+                    done = yield from sequencer.tile_done.get(tiles)
                     if tile == 0:
-                        waits = max(waits, (yield from self._parameters.ready(number, rows)))
-                    waits = max(waits, (yield from sequencer.tile_done.get(tiles)))
-                    begin = waits + latency.POST_TILE
-                    if layer.pool == PoolMode.MAX and layer.residual:
-                        end = yield from self._drain_pool_contested(begin, layer, column, first, pixels)
-                    elif layer.pool == PoolMode.MAX:
-                        end = self._drain_pool(begin, layer, column, first, pixels)
-                    elif contested:
-                        end = yield from self._drain_contested(begin, layer, column, first, pixels)
+                        begin = max(waits, done, (yield from self._parameters.ready(number, rows))) + latency.POST_TILE
                     else:
-                        end = self._drain(begin, layer, column, first, pixels)
-                    sequencer.half_freed.post(end + latency.POST_HALF_FREED + 1)
+                        begin = left if done <= end else max(left, done) + latency.POST_TILE
+                    if layer.pool == PoolMode.MAX and layer.residual:
+                        end, left = yield from self._drain_pool_contested(begin, layer, column, first, pixels)
+                    elif contested:
+                        end, left = yield from self._drain_contested(begin, layer, column, first, pixels)
+                    else:
+                        drain = self._drain_pool if layer.pool == PoolMode.MAX else self._drain
+                        end = drain(begin, layer, column, first, pixels)
+                        left = end + latency.POST_READ
+                    sequencer.half_freed.post(left - latency.POST_READ + latency.POST_HALF_FREED + 1)
                     tiles += 1
                     first += pixels
-                    waits = end
-                self._parameters.release(end + 1, layer.rows(column), layer.parameter_keep,
+                self._parameters.release(left + 1, layer.rows(column), layer.parameter_keep,
                                          column == len(layer.tile_channels) - 1)
                 if layer.pool == PoolMode.AVERAGE:
                     groups = layer.groups(column)
-                    begin = end + latency.POST_AVERAGE + 1
+                    begin = left - latency.POST_READ + latency.POST_AVERAGE + 1
                     self._write(begin, groups, lambda layer=layer, column=column: layer.averages(column).tolist())
-                    end = begin + groups - 1
-                waits = end + latency.POST_COLUMN_TILE
-            self._done.layers.post(end + latency.POST_WRITE + 1)
-            free = end + latency.POST_LAYER - latency.POST_COLUMN_TILE
+                    left = begin + groups - 1 + latency.POST_READ
+                waits = left - latency.POST_READ + latency.POST_COLUMN_TILE
+            self._done.layers.post(left - latency.POST_READ + latency.POST_WRITE + 1)
+            free = left - latency.POST_READ + latency.POST_LAYER - latency.POST_COLUMN_TILE
 
     def _write(self, begin: int, steps: int, masks):
         """Steps decided from ``begin`` on, one per cycle, write ``masks()``."""
@@ -93,17 +95,19 @@ class PostProcessor:
         if layer.pool != PoolMode.AVERAGE:
             self._write(begin, steps, lambda: layer.writes(column, first, pixels).ravel().tolist())
         if layer.residual:
-            self._reads.add(self._kernel.now, begin, steps,
+            self._reads.add(self._kernel.now, begin + latency.POST_READ, steps,
                             lambda: layer.residuals(column, first, pixels).ravel().tolist())
         return begin + steps - 1
 
     def _drain_contested(self, begin: int, layer: Layer, column: int, first: int, pixels: int):
-        """Process: the same, where a window read of the same memory makes a residual wait."""
+        """Process: the same, where a window read of the same memory makes a residual wait, and the cycle of its last
+        read. A step is decided in the cycle in which the residual of the one before is read."""
         kernel, sequencer = self._kernel, self._sequencer
         residuals = layer.residuals(column, first, pixels).ravel().tolist()
         writes = ([0] * len(residuals) if layer.pool == PoolMode.AVERAGE
                   else layer.writes(column, first, pixels).ravel().tolist())
-        cycle, step = begin, 0
+        cycle, step = begin + latency.POST_READ, 0
+        end = left = begin
         read: list[int] = []
         written: list[int] = []
         while step < len(residuals):
@@ -113,16 +117,17 @@ class PostProcessor:
                 read, written = [], []
                 yield cycle
                 continue
-            windows, end = sequencer.windows.run(cycle)
-            end = min(end, known + 1)
+            windows, until = sequencer.windows.run(cycle)
+            until = min(until, known + 1)
             if windows is None:
-                count = min(end - cycle, len(residuals) - step)
+                count = min(until - cycle, len(residuals) - step)
                 read += residuals[step:step + count]
                 written += writes[step:step + count]
                 step += count
                 cycle += count
+                end, left = left if count == 1 else cycle - 2, cycle - 1
                 continue
-            for window in windows[:end - cycle]:
+            for window in windows[:until - cycle]:
                 if window & residuals[step]:
                     read.append(0)
                     written.append(0)
@@ -130,17 +135,18 @@ class PostProcessor:
                     read.append(residuals[step])
                     written.append(writes[step])
                     step += 1
+                    end, left = left, cycle
                 cycle += 1
                 if step == len(residuals):
                     break
         self._publish(cycle, read, written)
-        return cycle - 1
+        return end, left
 
     def _publish(self, cycle: int, read: list[int], written: list[int]):
         """Before ``cycle``, one step per cycle has read and will write these memories."""
         begin = cycle - len(read)
         self._reads.add(self._kernel.now, begin, len(read), lambda: read)
-        self._write(begin, len(written), lambda: written)
+        self._write(begin - latency.POST_READ, len(written), lambda: written)
 
     def _drain_pool(self, begin: int, layer: Layer, column: int, first: int, pixels: int) -> int:
         """The last decision where every pixel updates the pooled pixels it belongs to."""
@@ -166,44 +172,57 @@ class PostProcessor:
         return cycle - 1
 
     def _drain_pool_contested(self, begin: int, layer: Layer, column: int, first: int, pixels: int):
-        """Process: the same with residuals, which give way to window reads and to reads of pooled bytes. Cycle by
-        cycle, as in hw/drain.py."""
+        """Process: the same with residuals, which give way to window reads and to reads of pooled bytes, and the cycle
+        in which the last step has its residual. Cycle by cycle, as in hw/drain.py."""
         kernel, sequencer = self._kernel, self._sequencer
         groups = layer.groups(column)
         pooled, writes = layer.pooled(column), layer.pooled_writes(column)
         residuals = layer.residuals(column, first, pixels).tolist()
         cycle = begin
+        decided = None  # what the step decided last reads and writes, and the pooled bytes that it updates
+
+        def go():
+            """Process: the first cycle from ``cycle`` on in which the last step goes on."""
+            at = cycle
+            while True:
+                while at > max(kernel.now, sequencer.known):
+                    yield at
+                if decided is None:
+                    return at
+                touched, written, updated = decided
+                if not (at in self._urgent or sequencer.windows.at(at) & touched):
+                    break
+                at += 1
+            self._publish(at + 1, [touched], [written])
+            if updated:
+                self._urgent[at - latency.POST_READ + latency.POST_POOL_READ] = updated
+            return at
+
         for pixel in range(first, first + pixels):
             row_end = (pixel + 1) % layer.map_width == 0
             steps = [(group, target, later) for target, later in layer.targets[pixel] for group in range(groups)]
             step, hold, fresh = 0, latency.POOL_UPDATE - 1, True
             while True:
-                while cycle > max(kernel.now, sequencer.known):
-                    yield cycle
+                cycle, decided = (yield from go()), None
                 empty = step == len(steps)
-                waits = issue = last = False
+                last = False
                 if not empty:
                     group, target, later = steps[step]
-                    touched = residuals[pixel - first][group]
-                    waits = bool(cycle in self._urgent or sequencer.windows.at(cycle) & touched)
-                    issue = not waits
-                if issue:
-                    self._publish(cycle + 1, [touched], [writes[target][group]])
-                    if later:
-                        self._urgent[cycle + latency.POST_POOL_READ] = pooled[target][group]
+                    decided = residuals[pixel - first][group], writes[target][group], later and pooled[target][group]
                     step += 1
                     last = step == len(steps)
                 if row_end:
                     ends = empty and hold == 0
                 else:
                     ends = (empty or last) and (hold == 0 or (empty and fresh))
-                if issue and row_end:
+                if not empty and row_end:
                     hold = latency.POOL_UPDATE - 1
-                elif hold and not waits:
+                elif hold:
                     hold -= 1
-                if issue and group == groups - 1:
+                if not empty and group == groups - 1:
                     fresh = False
                 cycle += 1
                 if ends:
                     break
-        return cycle - 1
+        end = cycle - 1
+        return end, (yield from go())

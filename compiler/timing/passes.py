@@ -87,14 +87,14 @@ class PassSequencer:
 
     def _read_contested(self, begin: int, windows: list[int]):
         """Process: the cycles of the last two decisions and of the last read, with reads refused where the
-        post-processor reads pooled bytes in the same memory. Those are known POST_POOL_READ cycles ahead. A window is
+        post-processor reads pooled bytes in the same memory. Those are known some cycles ahead. A window is
         decided on in the cycle in which the one before is read."""
         kernel = self._kernel
         cycle = first = begin + 1
         before, latest, last, reads = begin, begin, begin, []
         for touched in windows:
             while True:
-                if cycle >= kernel.now + latency.POST_POOL_READ:
+                if cycle >= kernel.now + latency.POST_POOL_READ - latency.POST_READ:
                     if reads:
                         self._publish(first, cycle - 1, reads.copy)
                         first, reads = cycle, []

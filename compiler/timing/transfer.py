@@ -79,8 +79,8 @@ class LoadUnit(Client):
             cycle = max((yield from self._came.get(number)) + latency.LOAD_BEAT, written + 1)
             touched, last = self._beats[number]
             while True:
-                # The post-processor decides on a write POST_WRITE cycles ahead.
-                if cycle >= self.kernel.now + latency.POST_WRITE:
+                # The post-processor reads a residual so many cycles before the write.
+                if cycle >= self.kernel.now + latency.POST_WRITE - latency.POST_READ:
                     yield cycle
                 if not self._writes.at(cycle) & touched:
                     break

@@ -55,18 +55,19 @@ def test_ports(overrides, crowded):
 
     async def drive(ctx):
         pending = dict.fromkeys((*sizes, "load"))
-        offered = dict.fromkeys(("pool", "window"))  # what is read in a later cycle
+        offered = dict.fromkeys(("pool", "window", "residual"))  # what is read in a later cycle
         next_write = None, 0
         for cycle in range(900):
             reads = {}
             # What was offered and taken in the cycle before may be read now.
             pending["pool"] = offered["pool"]
-            if pending["window"] is None:
-                pending["window"], offered["window"] = offered["window"], None
+            for name in "window", "residual":
+                if pending[name] is None:
+                    pending[name], offered[name] = offered[name], None
             offered["pool"] = address() if rng.random() < .3 else None
             ctx.set(dut.pool, {"valid": offered["pool"] is not None,
                                "address": address() if offered["pool"] is None else offered["pool"]})
-            for name, requests, aligned in (("window", offered, 1), ("residual", pending, 1), ("store", pending, beat)):
+            for name, requests, aligned in (("window", offered, 1), ("residual", offered, 1), ("store", pending, beat)):
                 if requests[name] is None and rng.random() < (.5 if name == "residual" else .7):
                     requests[name] = address(aligned)
                 port = getattr(dut, name)
@@ -91,14 +92,15 @@ def test_ports(overrides, crowded):
                 needed = model.memories(model.run(pending[name], sizes[name]))
                 # There is one data path for both reads of the post-processor.
                 refused = bool(needed & taken or name == "residual" and "pool" in reads)
-                if name != "pool":
-                    assert ctx.get(getattr(dut, name).ready) == (not refused), f"{name} in cycle {cycle}"
+                if name == "store":
+                    assert ctx.get(dut.store.ready) == (not refused), f"{name} in cycle {cycle}"
                 if refused:
                     counts[f"refused_{name}"] += 1
                 else:
                     taken |= needed
                     reads[name], pending[name] = pending[name], None
-            assert ctx.get(dut.window.ready) == (pending["window"] is None)
+            for name in "window", "residual":
+                assert ctx.get(getattr(dut, name).ready) == (pending[name] is None), f"{name} in cycle {cycle}"
             for name, start in reads.items():
                 due[data_ports[name]][cycle + latency.ACTIVATION_READ] = model.read(model.run(start, sizes[name]))
                 counts[name] += 1

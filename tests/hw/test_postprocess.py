@@ -182,7 +182,7 @@ class Bench:
         ring, ring_rows = [], 2 * config.columns // config.requantiser_lanes
         aux_pipe = [None] * (latency.ACTIVATION_READ - 1)
         done = 0
-        write = pooled = None
+        write = pooled = residual = None
 
         def scramble(half):
             halves[half] = [[rng.randrange(1 << 16) for _ in range(config.columns)] for _ in range(config.partial_sums)]
@@ -205,11 +205,11 @@ class Bench:
             if len(ring) < ring_rows and not (self.waits() or self.waits() or self.waits()):
                 ring += [row for row in [next(rows, None)] if row]
             ctx.set(dut.rows_ready, len(ring))
-            # A pooled byte that was asked for in the cycle before is read in this one, which refuses a residual.
-            ready = pooled is None and rng.random() >= self.clashes
+            # What was asked for in the cycle before is read in this one, a residual if nothing refuses it.
+            ready = residual is None or pooled is None and rng.random() >= self.clashes
             ctx.set(dut.residual.ready, ready)
 
-            (_, _, taken, half, address, next_pool, asked, residual, next_write, write_data, row, release, freed,
+            (_, _, taken, half, address, next_pool, asked, next_residual, next_write, write_data, row, release, freed,
              layer_done, saturated, trace, waits) = await ctx.tick().sample(
                  dut.command.ready & dut.command.valid, dut.drain_half, dut.drain_address, dut.pool,
                  dut.residual.valid, dut.residual.payload.address, dut.write, dut.write_data, dut.row, dut.release,
@@ -217,7 +217,7 @@ class Bench:
             if waits:
                 self.waited_at.append(cycle)
             # Each refused read holds a step back.
-            assert waits == bool(asked and not ready)
+            assert waits == (not ready) and not (waits and asked)
             self.refused += bool(waits and pooled is None)
             # What they and the outputs lead to in the next one.
             if taken:
@@ -226,10 +226,12 @@ class Bench:
             ctx.set(dut.sums, halves[half][address])
             record = ring[row] if row < len(ring) else [(rng.randrange(1 << 17), 0)] * config.requantiser_lanes
             ctx.set(dut.record, [{"multiplier": multiplier, "bias": bias} for multiplier, bias in record])
-            start = pooled if pooled is not None else residual if asked and ready else None
+            start = pooled if pooled is not None else residual if ready else None
             aux_pipe.append(None if start is None else int.from_bytes(
                 bytes(self.memory[(start + byte) % len(self.memory)] for byte in range(width)), "little"))
             pooled = next_pool.address if next_pool.valid else None
+            if ready:
+                residual = next_residual if asked else None
             seen = aux_pipe.pop(0)
             ctx.set(dut.aux_data, rng.getrandbits(8 * width) if seen is None else seen)
             assert trace.valid == (0 if write is None else write.valid)
@@ -404,6 +406,7 @@ def test_latency():
         ctx.set(dut.command.payload, fields(layer.command))
         ctx.set(dut.command.valid, 1)
         ctx.set(dut.rows_ready, 1)
+        ctx.set(dut.residual.ready, 1)
         for cycle in range(40):
             ctx.set(dut.tile_done, cycle == 10)
             _, _, freed, write, done = await ctx.tick().sample(dut.half_freed, dut.write.valid, dut.layer_done)
@@ -420,10 +423,11 @@ def test_latency():
 
 
 def test_a_residual_that_is_always_refused_waits():
-    """Nothing is lost or drained while the activation memory refuses; the step follows the first accepted read."""
+    """Nothing is lost or drained while the activation memory refuses; the step goes on with the read."""
     config = tiny()
     layer = make_layer(random.Random(0), config, channels=2, size=(1, 1), residual=True)
     dut = PostProcessor(config)
+    decided = 10 + latency.POST_TILE
     waits, events = [], {}
 
     async def testbench(ctx):
@@ -432,13 +436,13 @@ def test_a_residual_that_is_always_refused_waits():
         ctx.set(dut.rows_ready, 1)
         for cycle in range(300):
             ctx.set(dut.tile_done, cycle == 10)
-            ctx.set(dut.residual.ready, cycle == 250)
+            ctx.set(dut.residual.ready, not decided < cycle < 250)
             _, _, asked, address, waiting, freed, write = await ctx.tick().sample(
                 dut.residual.valid, dut.residual.payload.address, dut.residual_waits, dut.half_freed, dut.write.valid)
             ctx.set(dut.command.valid, 0)
             if waiting:
                 waits.append(cycle)
-            assert asked == (10 + latency.POST_TILE <= cycle <= 250)
+            assert asked == (cycle == decided)
             assert not asked or address == layer.command["residual_address"]
             events.update({name: cycle for name, high in (("freed", freed), ("write", write)) if high})
 
@@ -446,8 +450,9 @@ def test_a_residual_that_is_always_refused_waits():
     simulator.add_clock(1e-6)
     simulator.add_testbench(testbench)
     simulator.run()
-    assert waits == list(range(10 + latency.POST_TILE, 250))
-    assert events == {"freed": 250 + latency.POST_HALF_FREED, "write": 250 + latency.POST_WRITE - 1}
+    assert waits == list(range(decided + latency.POST_READ, 250))
+    waited = 250 - latency.POST_READ
+    assert events == {"freed": waited + latency.POST_HALF_FREED, "write": waited + latency.POST_WRITE - 1}
 
 
 def test_average_of_a_large_map():
@@ -472,6 +477,7 @@ def test_start_returns_to_the_first_half():
     async def testbench(ctx):
         ctx.set(dut.command.payload, fields(layer.command))
         ctx.set(dut.rows_ready, 1)
+        ctx.set(dut.residual.ready, 1)
         for restart in 0, 1, 0, 1:
             ctx.set(dut.start, restart)
             await ctx.tick()
