@@ -290,10 +290,12 @@ class Engine(wiring.Component):
                 with m.If(happened):
                     m.d.sync += [self.error.eq(error), self.error_position.eq(position), self.error_segment.eq(number)]
 
+        useful_macs = Signal(range(config.lanes * config.columns + 1))
+        m.d.sync += useful_macs.eq(Mux(sequencer.beat.valid, sequencer.lanes_in_run * sequencer.columns_in_tile, 0))
         increments = {
             "cycles": dispatcher.busy,
             "beats": sequencer.beat.valid,
-            "useful_macs": Mux(sequencer.beat.valid, sequencer.lanes_in_run * sequencer.columns_in_tile, 0),
+            "useful_macs": useful_macs,
             "stall_weights": sequencer.stall_weights & ~decoder.starved,
             "stall_memory": sequencer.stall_weights & decoder.starved,
             "stall_activations": sequencer.stall_activations,
