@@ -191,13 +191,13 @@ class ActivationMemory(wiring.Component):
         first = ((pool_reads, pool), (window_reads, window), (residual_reads, residual))
         m.d.comb += self.store.ready.eq(~Cat(reads & _clash(store, run) for reads, run in first).any())
         store_reads = self.store.valid & self.store.ready
-        reading = (*first, (store_reads, store))
-        # What reads in a cycle needs different memories.
+        # What reads in a cycle needs different memories. They do not wait for ``store.ready``: what they read for a
+        # store that is refused is not used.
         for (bank, side), port in ports.items():
-            m.d.comb += port.en.eq(Cat(reads & run.memories[side][bank] for reads, run in reading).any())
-            for reads, run in reading:
+            m.d.comb += [port.en.eq(self.store.valid & store.memories[side][bank]), port.addr.eq(store.rows[side])]
+            for reads, run in first:
                 with m.If(reads & run.memories[side][bank]):
-                    m.d.comb += port.addr.eq(run.rows[side])
+                    m.d.comb += [port.en.eq(1), port.addr.eq(run.rows[side])]
 
         m.d.comb += aux.eq(Mux(pool_reads, pool, residual))
         for name, reads, run, result in (("aux", pool_reads | residual_reads, aux, self.aux_data),
