@@ -205,6 +205,7 @@ class CoatDecoder(wiring.Component):
 
         current_valid, current_virtual, following_valid, following_virtual = of_lanes(
             "current_valid", "current_virtual", "following_valid", "following_virtual")
+        saved_current_virtual, saved_following_virtual = of_lanes("saved_current_virtual", "saved_following_virtual")
         used_virtual, virtual = of_lanes("used_virtual", "virtual")
         ready, move, opening = of_lanes("ready", "move", "opening")
         fits, crosses, within, bad = of_lanes("fits", "crosses", "within", "bad")
@@ -225,10 +226,16 @@ class CoatDecoder(wiring.Component):
             # A word is used if the step begins or ends behind its first bit.
             m.d.sync += used_virtual.eq(
                 takes_part & (current_virtual & (within | crosses) | following_virtual & within & crosses))
-        # Nothing is asked for when the state is saved, so both words are there. Bits of them that are used were used
-        # after the save already: if a word was virtual, that has been said.
+        # Nothing is asked for when the state is saved, so both words are there.
+        with m.If(self.save):
+            m.d.sync += [saved_current_virtual.eq(current_virtual), saved_following_virtual.eq(following_virtual)]
         with m.If(self.restore):
-            m.d.sync += [current_valid.eq(~0), following_valid.eq(~0), current_virtual.eq(0), following_virtual.eq(0)]
+            m.d.sync += [
+                current_valid.eq(~0),
+                following_valid.eq(~0),
+                current_virtual.eq(saved_current_virtual),
+                following_virtual.eq(saved_following_virtual),
+            ]
         with m.If(start):
             m.d.sync += [current_valid.eq(0), following_valid.eq(0)]
 
