@@ -357,9 +357,10 @@ def test_one_step_per_cycle(code, size, values_of):
 
 
 def test_as_many_bits_as_arrive():
-    """Symbols of 4 bits use every bit that 4 words per cycle bring, at nine tenths of the rate."""
+    """Symbols of 4 bits use every bit that 4 words per cycle bring, at four fifths of the rate: all lanes ask in the
+    same cycle, and wait for the last of them."""
     steps, cycles, _ = rate("stored", 4, lambda rng: rng.randint(-7, 7))
-    assert cycles < 1.13 * steps
+    assert cycles < 1.26 * steps
 
 
 def ans_rate(probabilities, chunks, second=None):
@@ -394,7 +395,7 @@ def test_one_step_per_cycle_of_ans(probabilities, share):
 def test_the_next_table_is_built_behind_the_layer():
     chunks = -(-AnsTable.build_cycles // 16)
     _, first, gap, second = ans_rate(released(3, .3), chunks, released(7, .3))
-    assert first <= 16 * chunks + 2 and second <= 16 * chunks + 2
+    assert first <= 16 * chunks + 4 and second <= 16 * chunks + 4
     assert gap == 5 + EDGE.lanes // EDGE.refill_words
 
 
