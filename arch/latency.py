@@ -6,7 +6,7 @@ have to equal counted ones.
 
 from arch.config import EngineConfig
 
-ACTIVATION_READ = 3
+ACTIVATION_READ = 4
 """From a read of the activation memory to its data."""
 
 PASS_STEP = 2
@@ -91,16 +91,16 @@ POST_READ = 1
 """From the decision of a step in the post-processor to the read of its residual, for which it waits. The cycles that it
 has to wait come on top of the three that follow."""
 
-POST_HALF_FREED = 2
+POST_HALF_FREED = 3
 """From the decision of a half's last step to the pulse that the half is free."""
 
-POST_WRITE = 6 + REQUANTISE
+POST_WRITE = 7 + REQUANTISE
 """From the decision of a step in the post-processor to its write, and to `layer_done` with the layer's last write."""
 
 POST_POOL_READ = POST_WRITE - 1 - ACTIVATION_READ
 """From the decision of a step that updates a pooled byte to the read of that byte."""
 
-POST_COLUMN_TILE = 3
+POST_COLUMN_TILE = 4
 """Idle cycles of the post-processor between two column tiles."""
 
 POST_LAYER = POST_WRITE

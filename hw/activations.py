@@ -59,11 +59,11 @@ class ActivationMemory(wiring.Component):
     around at the end. Each of these memories serves one read per cycle: ``pool`` first, then ``window``, ``residual``
     and ``store``; a request that needs two of them waits until it gets both. ``write`` is served before ``load``.
 
-    Requests but those of ``store`` are taken a cycle before the read, which finds out where they lie and what clashes.
-    ``pool`` is read in the next cycle, ``window`` and ``residual`` in the next one in which their ``ready`` is set.
+    Requests are taken a cycle before the read, which finds out where they lie and what clashes. ``pool`` is read in the
+    next cycle, the others in the next one in which their ``ready`` is set; ``store`` in none in which ``pool`` is.
 
-    Latency: read data come ``latency.ACTIVATION_READ`` cycles after the read: one for the memory, one to choose the
-    banks, one for the rotation; they stay until the port's next data. A write is asked for a cycle before its data. A
+    Latency: read data come ``latency.ACTIVATION_READ`` cycles after the read: one for the memory, one for its output
+    register, one to choose the banks, one for the rotation; they stay until the port's next data. A write is asked for a cycle before its data. A
     byte of which the data come in a cycle is seen by reads of later cycles.
 
     Members
@@ -85,7 +85,7 @@ class ActivationMemory(wiring.Component):
             "residual": In(stream.Signature(data.StructLayout({"address": address}))),
             #: The data of both.
             "aux_data": Out(8 * aux_bytes),
-            #: Reads of the store unit, at multiples of a beat.
+            #: Reads of the store unit, at multiples of a beat. ``ready`` comes from a register.
             "store": In(stream.Signature(data.StructLayout({"address": address}))),
             "store_data": Out(config.bus_bits),
             #: Writes of the post-processor: the bytes whose ``mask`` bit is set, and one cycle later their data.
@@ -156,76 +156,84 @@ class ActivationMemory(wiring.Component):
         config = self._config
 
         # A cycle ahead: where runs lie, and which of them has to wait.
-        pool, window, residual, aux = (Signal(_run_layout(config), name=f"{name}_run", reset_less=True)
-                                       for name in ("pool", "window", "residual", "aux"))
+        pool, aux = (Signal(_run_layout(config), name=f"{name}_run", reset_less=True) for name in ("pool", "aux"))
         pool_next = _locate(m, config, "pool_next", self.pool.address, self._aux_bytes)
-        window_next, residual_next = Signal.like(window), Signal.like(residual)
-        pool_reads, window_waits, window_refused, residual_waits, residual_refused = (
-            Signal(), Signal(), Signal(), Signal(), Signal())
-        window_follows, residual_follows = Signal(), Signal()
-        for port, size, run, following, waits, follows, refused in (
-                (self.window, config.lanes, window, window_next, window_waits, window_follows, window_refused),
-                (self.residual, self._aux_bytes, residual, residual_next, residual_waits, residual_follows,
-                 residual_refused)):
-            taken = _locate(m, config, f"{run.as_value().name}_taken", port.payload.address, size)
+        pool_reads = Signal()
+        m.d.sync += pool_reads.eq(self.pool.valid)
+        with m.If(self.pool.valid):
+            m.d.sync += pool.eq(pool_next)
+
+        def ahead(name: str, port, size: int, **aligned):
+            """Where the run of ``port`` lies that may be read in the next cycle, and whether there is one; the same of
+            this cycle; and whether it is refused then and now."""
+            run = Signal(_run_layout(config), name=f"{name}_run", reset_less=True)
+            following = Signal(_run_layout(config), name=f"{name}_next")
+            follows, waits, refuse, refused = (Signal(name=f"{name}_{word}")
+                                               for word in ("follows", "waits", "refuse", "refused"))
+            taken = _locate(m, config, f"{name}_taken", port.payload.address, size, **aligned)
             m.d.comb += [
                 port.ready.eq(~refused),
                 following.eq(Mux(refused, run, taken)),
                 follows.eq(refused | port.valid),
             ]
-            m.d.sync += waits.eq(follows)
+            m.d.sync += [waits.eq(follows), refused.eq(follows & refuse)]
             with m.If(~refused):
                 m.d.sync += run.eq(taken)
-        m.d.sync += [
-            pool_reads.eq(self.pool.valid),
-            window_refused.eq(window_follows & self.pool.valid & _clash(window_next, pool_next)),
-            # There is one path for the data of both reads of the post-processor.
-            residual_refused.eq(residual_follows & (
-                self.pool.valid | (window_follows & _clash(residual_next, window_next)))),
-        ]
-        with m.If(self.pool.valid):
-            m.d.sync += pool.eq(pool_next)
-        window_reads, residual_reads = window_waits & ~window_refused, residual_waits & ~residual_refused
+            return following, follows, run, waits & ~refused, refuse
 
-        store = _locate(m, config, "store_run", self.store.payload.address, config.bus_bytes, aligned=True)
-        first = ((pool_reads, pool), (window_reads, window), (residual_reads, residual))
-        m.d.comb += self.store.ready.eq(~Cat(reads & _clash(store, run) for reads, run in first).any())
-        store_reads = self.store.valid & self.store.ready
-        # What reads in a cycle needs different memories. They do not wait for ``store.ready``: what they read for a
-        # store that is refused is not used.
+        window_next, window_follows, window, window_reads, refuse_window = ahead("window", self.window, config.lanes)
+        residual_next, residual_follows, residual, residual_reads, refuse_residual = ahead(
+            "residual", self.residual, self._aux_bytes)
+        store_next, _, store, store_reads, refuse_store = ahead("store", self.store, config.bus_bytes, aligned=True)
+        residual_clashes = Signal()
+        m.d.comb += [
+            residual_clashes.eq(window_follows & _clash(residual_next, window_next)),
+            refuse_window.eq(self.pool.valid & _clash(window_next, pool_next)),
+            # There is one path for the data of both reads of the post-processor.
+            refuse_residual.eq(self.pool.valid | residual_clashes),
+            # While a pooled byte is read, a window may wait, and its memories are not those that are read.
+            refuse_store.eq(self.pool.valid | window_follows & _clash(store_next, window_next)
+                            | residual_follows & ~residual_clashes & _clash(store_next, residual_next)),
+        ]
+
+        # What reads in a cycle needs different memories.
         for (bank, side), port in ports.items():
-            m.d.comb += [port.en.eq(self.store.valid & store.memories[side][bank]), port.addr.eq(store.rows[side])]
-            for reads, run in first:
+            for reads, run in ((pool_reads, pool), (window_reads, window), (residual_reads, residual),
+                               (store_reads, store)):
                 with m.If(reads & run.memories[side][bank]):
                     m.d.comb += [port.en.eq(1), port.addr.eq(run.rows[side])]
+
+        # Cycle 1: the memories' words are there, on the whole die; they go into registers beside them.
+        words = {}
+        for (bank, side), port in ports.items():
+            words[bank, side] = word = Signal(8 * config.lanes, name=f"word_{bank}_{side}", reset_less=True)
+            came = Signal(name=f"came_{bank}_{side}")
+            m.d.sync += came.eq(port.en)
+            with m.If(came):
+                m.d.sync += word.eq(port.data)
 
         m.d.comb += aux.eq(Mux(pool_reads, pool, residual))
         for name, reads, run, result in (("aux", pool_reads | residual_reads, aux, self.aux_data),
                                          ("window", window_reads, window, self.window_data),
                                          ("store", store_reads, store, self.store_data)):
-            # Cycle 1: the memories' words are there; each port takes those of its banks. Nothing wide moves for a port
-            # that has not read.
-            chosen = [Signal(config.activation_banks, name=f"{name}_chosen_{side}", reset_less=True)
-                      for side in range(2)]
-            words = [Signal(8 * config.lanes, name=f"{name}_word_{side}", reset_less=True) for side in range(2)]
-            # Cycle 2: the run.
-            reading = [reads, Signal(name=f"{name}_read_1"), Signal(name=f"{name}_read_2")]
-            start = [run.offset, *(Signal.like(run.offset, name=f"{name}_start_{cycle}", reset_less=True)
-                                   for cycle in (1, 2))]
-            odd = [run.odd, *(Signal(name=f"{name}_odd_{cycle}", reset_less=True) for cycle in (1, 2))]
+            # Cycle 2: each port takes the words of its banks. Cycle 3: the run. Nothing wide moves for a port that has
+            # not read.
+            reading, runs = [reads], [run]
+            for cycle in (1, 2, 3):
+                reading.append(Signal(name=f"{name}_reads_{cycle}"))
+                runs.append(Signal(_run_layout(config), name=f"{name}_run_{cycle}", reset_less=True))
+                m.d.sync += reading[cycle].eq(reading[cycle - 1])
+                with m.If(reading[cycle - 1]):
+                    m.d.sync += runs[cycle].eq(runs[cycle - 1])
+            chosen = [Signal(8 * config.lanes, name=f"{name}_word_{side}", reset_less=True) for side in range(2)]
             register = Signal(len(result), name=f"{name}_register", reset_less=True)
-            m.d.sync += [reading[1].eq(reading[0]), reading[2].eq(reading[1])]
-            with m.If(reading[0]):
-                m.d.sync += [start[1].eq(start[0]), odd[1].eq(odd[0])]
-                m.d.sync += [of_run.eq(memories) for of_run, memories in zip(chosen, run.memories)]
-            with m.If(reading[1]):
-                m.d.sync += [start[2].eq(start[1]), odd[2].eq(odd[1])]
-                m.d.sync += [word.eq(_chosen([ports[bank, side].data for bank in range(config.activation_banks)],
-                                             chosen[side])) for side, word in enumerate(words)]
-            even_word, odd_word = words
             with m.If(reading[2]):
-                m.d.sync += register.eq(Mux(odd[2], Cat(odd_word, even_word), Cat(even_word, odd_word)).bit_select(
-                    start[2] << 3, len(result)))
+                m.d.sync += [word.eq(_chosen([words[bank, side] for bank in range(config.activation_banks)],
+                                             runs[2].memories[side])) for side, word in enumerate(chosen)]
+            even_word, odd_word = chosen
+            with m.If(reading[3]):
+                m.d.sync += register.eq(Mux(runs[3].odd, Cat(odd_word, even_word), Cat(even_word, odd_word)).bit_select(
+                    runs[3].offset << 3, len(result)))
             m.d.comb += result.eq(register)
 
 

@@ -184,7 +184,9 @@ class DrainWalker(wiring.Component):
                         pixels_left.eq(layer.pixels),
                         first_pixel.eq(1),
                     ]
-                    m.next = "ROWS"
+                    m.next = "RELEASE"
+            with m.State("RELEASE"):
+                m.next = "ROWS"
             with m.State("ROWS"):
                 # Those of the column tile before are given back in this cycle.
                 m.next = "TILE"

@@ -10,6 +10,9 @@ from hw.commands import MaskCommand
 
 __all__ = ["MaskBuffer"]
 
+#: Rows between ring and decoder: a row is taken three cycles after it is fetched, at the earliest.
+ROWS = 4
+
 
 class MaskBuffer(wiring.Component):
     """Ring buffer of the coded masks, read in rows of ``refill_words`` words.
@@ -113,38 +116,46 @@ class MaskBuffer(wiring.Component):
         ]
         m.d.sync += written.eq(written + store.en)
 
-        # Rows on their way: memory output, second, first, which is the one shown.
+        # Rows on their way: memory output, register, and a queue whose first one is shown. A row is fetched if there is
+        # room for all of them, so that nothing from the memory on waits for whether a row is taken.
         fetch_row = Signal(place_bits)
         part = Signal(range(rows_per_beat))
-        fetched, first_valid, second_valid = Signal(), Signal(), Signal()
-        first, second = Signal(row_bits), Signal(row_bits)
-        move_first, move_second, move_fetched, present = Signal(), Signal(), Signal(), Signal()
+        fetched, arriving, fetches = Signal(), Signal(), Signal()
+        arriving_row = Signal(row_bits)
+        m.submodules.queue = queue = Memory(shape=row_bits, depth=ROWS, init=[])
+        enter, leave = queue.write_port(), queue.read_port(domain="comb")
+        queued, on_their_way = Signal(range(ROWS + 1)), Signal(range(ROWS + 1))
+        next_queued, shown = Signal.like(queued), Signal()
         past = self.past_end[0]
         taken = Signal()
         beat_of_row = fetch_row[beat_shift:]
         m.d.comb += [
-            self.words.eq(first),
-            self.valid.eq(active & first_valid & ~past),
+            self.words.eq(leave.data),
+            self.valid.eq(active & shown & ~past),
             self.drained.eq(active & past),
             # A layer that ended too early is skipped as fast as its rows come.
-            taken.eq(first_valid & ~past & Mux(active, self.take, ~settled)),
-            move_first.eq(~first_valid | taken),
-            move_second.eq(~second_valid | move_first),
-            move_fetched.eq(~fetched | move_second),
-            present.eq(beat_of_row != written),
+            taken.eq(shown & ~past & Mux(active, self.take, ~settled)),
+            fetches.eq((beat_of_row != written) & (on_their_way != ROWS)),
             fetch.addr.eq(beat_of_row[:-1]),
-            fetch.en.eq(move_fetched & present),
+            fetch.en.eq(fetches),
+            enter.data.eq(arriving_row),
+            enter.en.eq(arriving),
+            next_queued.eq(queued + arriving - taken),
         ]
-        with m.If(move_first):
-            m.d.sync += [first.eq(second), first_valid.eq(second_valid)]
-        with m.If(move_second):
-            m.d.sync += [second.eq(fetch.data.word_select(part, row_bits)), second_valid.eq(fetched)]
-        with m.If(move_fetched):
-            m.d.sync += [
-                fetched.eq(present),
-                fetch_row.eq(fetch_row + present),
-                part.eq(fetch_row[:beat_shift]),
-            ]
+        m.d.sync += [
+            fetched.eq(fetches),
+            arriving.eq(fetched),
+            fetch_row.eq(fetch_row + fetches),
+            enter.addr.eq(enter.addr + arriving),
+            leave.addr.eq(leave.addr + taken),
+            queued.eq(next_queued),
+            shown.eq(next_queued != 0),
+            on_their_way.eq(on_their_way + fetches - taken),
+        ]
+        with m.If(fetches):
+            m.d.sync += part.eq(fetch_row[:beat_shift])
+        with m.If(fetched):
+            m.d.sync += arriving_row.eq(fetch.data.word_select(part, row_bits))
         with m.If(taken):
             m.d.sync += [
                 place.eq(place + 1),
@@ -187,7 +198,10 @@ class MaskBuffer(wiring.Component):
                 place.eq(target),
                 fetch_row.eq(target),
                 fetched.eq(0),
-                first_valid.eq(0),
-                second_valid.eq(0),
+                arriving.eq(0),
+                queued.eq(0),
+                shown.eq(0),
+                on_their_way.eq(0),
+                leave.addr.eq(enter.addr + arriving),
             ]
         return m

@@ -118,25 +118,25 @@ class PostProcessor(wiring.Component):
         update = steps[latency.POST_POOL_READ - 1]
         m.d.comb += [self.pool.valid.eq(update.update), self.pool.address.eq(update.address)]
 
-        # Cycle 2: sums and parameters are asked for; cycle 3: they come, and the group is picked out.
+        # Cycle 3: sums and parameters are asked for; cycle 4: they come, and the group is picked out.
         m.d.comb += [
-            self.drain_half.eq(steps[2].half),
-            self.drain_address.eq(steps[2].pixel),
-            self.row.eq(steps[2].row),
-            self.half_freed.eq(steps[2].frees_half),
-            self.release.eq(steps[2].release),
+            self.drain_half.eq(steps[3].half),
+            self.drain_address.eq(steps[3].pixel),
+            self.row.eq(steps[3].row),
+            self.half_freed.eq(steps[3].frees_half),
+            self.release.eq(steps[3].release),
         ]
         group_bits = lanes * config.accumulator_bits
         picked = Signal(data.ArrayLayout(signed(config.accumulator_bits), lanes), reset_less=True)
         records = Signal(parameter_row(config), reset_less=True)
-        with m.If(steps[3].valid):
-            with m.Switch(steps[3].row):
+        with m.If(steps[4].valid):
+            with m.Switch(steps[4].row):
                 for group in range(groups):
                     with m.Case(group):
                         m.d.sync += picked.eq(self.sums.as_value()[group * group_bits:(group + 1) * group_bits])
             m.d.sync += records.eq(self.record)
 
-        # Cycle 4: the requantiser's operands, with the residual, which has come. A wide layer's channel goes through
+        # Cycle 5: the requantiser's operands, with the residual, which has come. A wide layer's channel goes through
         # lane 0.
         m.submodules.averages = averages = Memory(
             shape=data.ArrayLayout(signed(ACCUMULATOR_BITS), lanes), depth=max(2, groups), init=[])
@@ -148,26 +148,26 @@ class PostProcessor(wiring.Component):
             m.d.comb += port.eq(register)
             return register
 
-        m.d.sync += requantiser.valid.eq(steps[4].valid)
+        m.d.sync += requantiser.valid.eq(steps[5].valid)
         shift, clamp_low, wide, residual_multiplier = (
             operand(getattr(requantiser, name)) for name in ("shift", "clamp_low", "wide", "residual_multiplier"))
         accumulators, multipliers, biases, residual_operands = (
             [operand(port) for port in getattr(requantiser, name)]
             for name in ("accumulators", "multipliers", "biases", "residuals"))
-        with m.If(steps[4].valid):
+        with m.If(steps[5].valid):
             m.d.sync += [
-                residual_multiplier.eq(Mux(steps[4].residual, layer.residual_multiplier, 0)),
-                wide.eq(steps[4].wide),
-                shift.eq(Mux(steps[4].average, layer.pool_shift, layer.shift)),
-                clamp_low.eq(Mux(steps[4].average, -128, layer.clamp_low)),
+                residual_multiplier.eq(Mux(steps[5].residual, layer.residual_multiplier, 0)),
+                wide.eq(steps[5].wide),
+                shift.eq(Mux(steps[5].average, layer.pool_shift, layer.shift)),
+                clamp_low.eq(Mux(steps[5].average, -128, layer.clamp_low)),
             ]
             for lane in range(lanes):
                 m.d.sync += [
-                    accumulators[lane].eq(Mux(steps[4].average, totals.data[lane], picked[lane])),
-                    multipliers[lane].eq(Mux(steps[4].average, layer.pool_multiplier, records[lane].multiplier)),
-                    biases[lane].eq(Mux(steps[4].average, 0, records[lane].bias)),
+                    accumulators[lane].eq(Mux(steps[5].average, totals.data[lane], picked[lane])),
+                    multipliers[lane].eq(Mux(steps[5].average, layer.pool_multiplier, records[lane].multiplier)),
+                    biases[lane].eq(Mux(steps[5].average, 0, records[lane].bias)),
                 ]
-            with m.Switch(steps[4].lane):
+            with m.Switch(steps[5].lane):
                 for lane in range(1, lanes):
                     with m.Case(lane):
                         m.d.sync += [
@@ -179,21 +179,21 @@ class PostProcessor(wiring.Component):
             m.d.sync += [residual.eq(self.aux_data.word_select(lane, 8))
                          for lane, residual in enumerate(residual_operands)]
 
-        # Cycle 5: they enter; cycle 10: the result leaves, and a pooled byte comes from the activation memory.
-        leave = 5 + Requantiser.LATENCY
+        # Cycle 6: they enter; cycle 11: the result leaves, and a pooled byte comes from the activation memory.
+        leave = 6 + Requantiser.LATENCY
 
-        # Cycle 10: sums of the average pool.
+        # Cycle 11: sums of the average pool.
         step, outputs = steps[leave], requantiser.outputs
         m.d.comb += [
             walker.settled.eq(~Cat(steps[stage].accumulate for stage in range(1, leave - 2)).any()),
-            totals.addr.eq(Mux(steps[4].average, steps[4].row, step.row)),
+            totals.addr.eq(Mux(steps[5].average, steps[5].row, step.row)),
             totals_write.addr.eq(step.row),
             totals_write.en.eq(step.accumulate),
         ]
         m.d.comb += [totals_write.data[lane].eq(outputs[lane] + Mux(step.initial, 0, totals.data[lane]))
                      for lane in range(lanes)]
 
-        # Cycle 10: where the result goes; cycle 11: the result.
+        # Cycle 11: where the result goes; cycle 12: the result.
         stored = [Mux(step.update & (old > output), old, output)
                   for old, output in ((self.aux_data[8 * lane:8 * lane + 8].as_signed(), outputs[lane])
                                       for lane in range(lanes))]
@@ -209,8 +209,8 @@ class PostProcessor(wiring.Component):
         with m.If(step.write):
             m.d.sync += self.write_data.eq(
                 Mux(step.wide, requantiser.wide_output, Cat(value[:8] for value in stored)))
-        # What is taken four cycles on may read from the cycle after `layer_done` on.
-        m.d.comb += walker.layer_ends.eq(steps[leave - 3].last)
+        # What is taken five cycles on may read from the cycle after `layer_done` on.
+        m.d.comb += walker.layer_ends.eq(steps[leave - 4].last)
         if config.trace:
             m.d.sync += [self.trace[name].eq(self.write[name]) for name in ("valid", "address", "mask")]
             m.d.comb += self.trace.data.eq(self.write_data)

@@ -109,9 +109,9 @@ class StoreUnit(wiring.Component):
             "loads_done": In(COUNT_BITS),
             #: Completed stores of this program.
             "stores_done": In(COUNT_BITS),
-            #: Read requests to the activation memory.
+            #: Read requests to the activation memory; they are read in the next cycle with ``ready``.
             "store": Out(stream.Signature(data.StructLayout({"address": config.activation_address_bits}))),
-            #: Their data, ACTIVATION_READ cycles later.
+            #: Their data, ACTIVATION_READ cycles after the read.
             "store_data": In(config.bus_bits),
             "write_request": Out(stream.Signature(burst_request(config))),
             "write_data": Out(stream.Signature(config.bus_bits)),
@@ -166,8 +166,10 @@ class StoreUnit(wiring.Component):
 
         # Reads never outnumber the free places of the queue.
         held = Signal(range(depth + 1))
-        reading = self.store.valid & self.store.ready
-        arrived = reading
+        taken, waiting = self.store.valid & self.store.ready, Signal()
+        with m.If(self.store.ready):
+            m.d.sync += waiting.eq(self.store.valid)
+        arrived = waiting & self.store.ready
         for _ in range(latency.ACTIVATION_READ):
             delayed = Signal()
             m.d.sync += delayed.eq(arrived)
@@ -180,8 +182,8 @@ class StoreUnit(wiring.Component):
             self.write_data.valid.eq(queue.leave.valid),
             queue.leave.ready.eq(self.write_data.ready),
         ]
-        m.d.sync += held.eq(held + reading - (self.write_data.valid & self.write_data.ready))
-        with m.If(reading):
+        m.d.sync += held.eq(held + taken - (self.write_data.valid & self.write_data.ready))
+        with m.If(taken):
             m.d.sync += [
                 to_read.eq(to_read - 1),
                 self.store.payload.address.eq(self.store.payload.address + config.bus_bytes),

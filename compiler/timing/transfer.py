@@ -12,7 +12,7 @@ from compiler.timing.memory import Client, Memory, Rate, bursts
 from compiler.timing.work import Operation, beat_memories
 
 STORE_QUEUE = 2 * (latency.ACTIVATION_READ + 1)
-"""Beats that a store has read and not sent."""
+"""Beats that a store has asked for and not sent."""
 
 
 class Done:
@@ -118,26 +118,23 @@ class StoreUnit:
             # Data are taken from the cycle after their request on.
             requested = [taken + latency.BURST_LENGTH * (burst + 1) for burst, size in enumerate(sizes)
                          for _ in range(size)]
-            reads: list[int] = []
             sent: list[int] = []
             cycle = taken + 1
             for beat, touched in enumerate(beat_memories(store.activation_address, store.beats, self._config)):
-                # Reads never outnumber the places of the queue.
+                # Reads never outnumber the places of the queue. A beat is asked for when the one before is read.
                 if beat >= STORE_QUEUE:
                     cycle = max(cycle, sent[beat - STORE_QUEUE] + 1)
+                cycle += 1
                 while True:
                     # What the others do in a cycle is known once it is over.
                     if self._kernel.now <= cycle:
                         yield cycle + 1
-                    if not (self._urgent.get(cycle, 0) & touched or any(
-                            tape.at(cycle) & touched for tape in self._others)):
+                    if not (cycle in self._urgent or any(tape.at(cycle) & touched for tape in self._others)):
                         break
                     cycle += 1
-                reads.append(cycle)
                 ready = max(cycle + latency.ACTIVATION_READ + QUEUE_LATENCY, sent[-1] + 1 if sent else 0,
                             requested[beat] + 1)
                 sent.append(rate.take(ready))
-                cycle += 1
             done = sent[-1] + 1 + self._memory.latency
             self._done.stores.post(done + 1 + latency.DONE)
             free = done + 2
