@@ -90,32 +90,36 @@ class PassSequencer(wiring.Component):
         # Decide: one request a cycle, if the pass may begin and the request before it is read.
         step = walker.step
         requested, waiting = Signal(pass_step(config), reset_less=True), Signal()
-        slots_built = Signal(range(config.weight_slots + 1))
-        halves_free = Signal(range(3), init=2)
-        stretch = Signal(range(latency.ACCUMULATE))
-        pass_begins = step.address == 0
+        slots_built, no_slot = Signal(range(config.weight_slots + 1)), Signal(init=1)
+        halves_free, no_half = Signal(range(3), init=2), Signal()
+        stretch, stretching = Signal(range(latency.ACCUMULATE)), Signal()
         with m.If(~self.window.ready):
             m.d.comb += self.stall_bank.eq(1)
-        with m.Elif(stretch != 0):
+        with m.Elif(stretching):
             m.d.comb += self.stall_short.eq(1)
-            m.d.sync += stretch.eq(stretch - 1)
+            m.d.sync += [stretch.eq(stretch - 1), stretching.eq(stretch != 1)]
         with m.Elif(~walker.active):
             m.d.comb += [
                 self.stall_activations.eq(walker.waits_transfers),
                 self.stall_write_back.eq(walker.waits_layers & ~walker.waits_transfers),
             ]
-        with m.Elif(pass_begins & (slots_built == 0)):
+        with m.Elif(step.begins & no_slot):
             m.d.comb += self.stall_weights.eq(1)
-        with m.Elif(pass_begins & step.first & (halves_free == 0)):
+        with m.Elif(step.begins & step.first & no_half):
             m.d.comb += self.stall_sums.eq(1)
         with m.Else():
             m.d.comb += walker.advance.eq(1)
             with m.If(step.last_of_pass & (step.address < latency.ACCUMULATE - 1)):
-                m.d.sync += stretch.eq(latency.ACCUMULATE - 1 - step.address)
-        slot_taken = walker.advance & pass_begins
+                m.d.sync += [stretch.eq(latency.ACCUMULATE - 1 - step.address), stretching.eq(1)]
+        slot_taken = walker.advance & step.begins
+        next_built, next_free = Signal.like(slots_built), Signal.like(halves_free)
+        m.d.comb += [
+            next_built.eq(slots_built + self.built - slot_taken),
+            next_free.eq(Mux(self.start, 2, halves_free + self.half_freed - (slot_taken & step.first))),
+        ]
         m.d.sync += [
-            slots_built.eq(slots_built + self.built - slot_taken),
-            halves_free.eq(Mux(self.start, 2, halves_free + self.half_freed - (slot_taken & step.first))),
+            slots_built.eq(next_built), no_slot.eq(next_built == 0),
+            halves_free.eq(next_free), no_half.eq(next_free == 0),
         ]
 
         # Request. Entry d of `valids` and `steps` belongs to the read of d cycles ago.
