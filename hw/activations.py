@@ -60,7 +60,8 @@ class ActivationMemory(wiring.Component):
     and ``store``; a request that needs two of them waits until it gets both. ``write`` is served before ``load``.
 
     Requests are taken a cycle before the read, which finds out where they lie and what clashes. ``pool`` is read in the
-    next cycle, the others in the next one in which their ``ready`` is set; ``store`` in none in which ``pool`` is.
+    next cycle, the others in the next one in which their ``ready`` is set. ``store`` is not read while ``pool`` is, nor at
+    the memories of a residual that waits.
 
     Latency: read data come ``latency.ACTIVATION_READ`` cycles after the read: one for the memory, one for its output
     register, one to choose the banks, one for the rotation; they stay until the port's next data. A write is asked for a cycle before its data. A
@@ -147,7 +148,8 @@ class ActivationMemory(wiring.Component):
                              port.data.eq(write_word)]
             with m.Else():
                 m.d.comb += [port.addr.eq(load_run.rows[side]), port.data.eq(load_words[side])]
-                with m.If(loaded & self.load.valid & self.load.ready):
+                # The half of a beat that has to wait may be written now and then again.
+                with m.If(loaded & self.load.valid):
                     m.d.comb += port.en.eq(load_enables.word_select(load_run.odd ^ side, config.lanes))
             clashes.append(written & loaded)
         m.d.comb += self.load.ready.eq(~Cat(clashes).any())
@@ -165,7 +167,7 @@ class ActivationMemory(wiring.Component):
 
         def ahead(name: str, port, size: int, **aligned):
             """Where the run of ``port`` lies that may be read in the next cycle, and whether there is one; the same of
-            this cycle; and whether it is refused then and now."""
+            this cycle; and whether it is refused then."""
             run = Signal(_run_layout(config), name=f"{name}_run", reset_less=True)
             following = Signal(_run_layout(config), name=f"{name}_next")
             follows, waits, refuse, refused = (Signal(name=f"{name}_{word}")
@@ -184,24 +186,30 @@ class ActivationMemory(wiring.Component):
         window_next, window_follows, window, window_reads, refuse_window = ahead("window", self.window, config.lanes)
         residual_next, residual_follows, residual, residual_reads, refuse_residual = ahead(
             "residual", self.residual, self._aux_bytes)
-        store_next, _, store, store_reads, refuse_store = ahead("store", self.store, config.bus_bytes, aligned=True)
-        residual_clashes = Signal()
+        store_next, store_follows, store, store_reads, refuse_store = ahead(
+            "store", self.store, config.bus_bytes, aligned=True)
         m.d.comb += [
-            residual_clashes.eq(window_follows & _clash(residual_next, window_next)),
             refuse_window.eq(self.pool.valid & _clash(window_next, pool_next)),
             # There is one path for the data of both reads of the post-processor.
-            refuse_residual.eq(self.pool.valid | residual_clashes),
-            # While a pooled byte is read, a window may wait, and its memories are not those that are read.
+            refuse_residual.eq(self.pool.valid | window_follows & _clash(residual_next, window_next)),
             refuse_store.eq(self.pool.valid | window_follows & _clash(store_next, window_next)
-                            | residual_follows & ~residual_clashes & _clash(store_next, residual_next)),
+                            | residual_follows & _clash(store_next, residual_next)),
         ]
 
-        # What reads in a cycle needs different memories.
+        # What reads in the next cycle needs different memories. Which of the runs that share one are refused need not
+        # be known: the first of them is not.
         for (bank, side), port in ports.items():
-            for reads, run in ((pool_reads, pool), (window_reads, window), (residual_reads, residual),
-                               (store_reads, store)):
-                with m.If(reads & run.memories[side][bank]):
-                    m.d.comb += [port.en.eq(1), port.addr.eq(run.rows[side])]
+            enable = Signal(name=f"enable_{bank}_{side}")
+            row = Signal.like(port.addr, name=f"row_{bank}_{side}", reset_less=True)
+            m.d.comb += [port.en.eq(enable), port.addr.eq(row)]
+            wanted, place = Const(0, 1), store_next.rows[side]
+            for follows, run in ((store_follows, store_next), (residual_follows, residual_next),
+                                 (window_follows, window_next), (self.pool.valid, pool_next)):
+                wants = follows & run.memories[side][bank]
+                wanted, place = wanted | wants, Mux(wants, run.rows[side], place)
+            m.d.sync += enable.eq(wanted)
+            with m.If(wanted):
+                m.d.sync += row.eq(place)
 
         # Cycle 1: the memories' words are there, on the whole die; they go into registers beside them.
         words = {}

@@ -128,11 +128,11 @@ class PostProcessor:
                 end, left = left if count == 1 else cycle - 2, cycle - 1
                 continue
             for window in windows[:until - cycle]:
+                # No store reads where a residual waits.
+                read.append(residuals[step])
                 if window & residuals[step]:
-                    read.append(0)
                     written.append(0)
                 else:
-                    read.append(residuals[step])
                     written.append(writes[step])
                     step += 1
                     end, left = left, cycle
@@ -192,6 +192,7 @@ class PostProcessor:
                 touched, written, updated = decided
                 if not (at in self._urgent or sequencer.windows.at(at) & touched):
                     break
+                self._publish(at + 1, [touched], [0])
                 at += 1
             self._publish(at + 1, [touched], [written])
             if updated:

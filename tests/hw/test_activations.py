@@ -90,11 +90,13 @@ def test_ports(overrides, crowded):
                 if pending[name] is None:
                     continue
                 needed = model.memories(model.run(pending[name], sizes[name]))
-                # There is one data path for both reads of the post-processor, and no store beside a pooled byte.
-                if needed & taken or name != "window" and "pool" in reads:
+                # There is one data path for both reads of the post-processor, and no store beside a pooled byte. What
+                # waits, waits at its memories.
+                refused = needed & taken or name != "window" and "pool" in reads
+                taken |= needed
+                if refused:
                     counts[f"refused_{name}"] += 1
                 else:
-                    taken |= needed
                     reads[name], pending[name] = pending[name], None
             for name in "window", "residual", "store":
                 assert ctx.get(getattr(dut, name).ready) == (pending[name] is None), f"{name} in cycle {cycle}"
@@ -108,11 +110,14 @@ def test_ports(overrides, crowded):
                 (a, data >> 8 * n & 255) for n, a in enumerate(model.run(start, aux_bytes)) if mask >> n & 1]
             if pending["load"] is not None:
                 run = model.run(pending["load"][0], beat)
-                clash = bool(model.memories(run) & model.memories(a for a, _ in written))
+                busy = model.memories(a for a, _ in written)
+                clash = bool(model.memories(run) & busy)
                 assert ctx.get(dut.load.ready) == (not clash), f"load in cycle {cycle}"
+                # What can be written is, also of a beat that has to wait.
+                written += [(a, pending["load"][1] >> 8 * n & 255) for n, a in enumerate(run)
+                            if not model.memories([a]) & busy]
                 counts["refused_load"] += clash
                 if not clash:
-                    written += [(a, pending["load"][1] >> 8 * n & 255) for n, a in enumerate(run)]
                     counts["loads"] += 1
                     pending["load"] = None
             for a, value in written:
