@@ -118,8 +118,9 @@ class PassWalker(wiring.Component):
             Signal(range(config.partial_sums), name=name) for name in ("index", "last_index", "full_index"))
         slot, half = Signal(range(config.weight_slots)), Signal()
 
-        last_of_pass, last_chunk, last_pass, last_tile, last_columns = (
-            Signal(name=f"last_{name}") for name in ("of_pass", "chunk", "pass", "tile", "columns"))
+        last_of_pass, last_chunk, last_row, last_pass, last_tile, last_columns = (
+            Signal(name=f"last_{name}") for name in ("of_pass", "chunk", "row", "pass", "tile", "columns"))
+        one_chunk, one_row, one_tile = (Signal(name=f"one_{name}") for name in ("chunk", "row", "tile"))
         # The step after ``step``, which moves up when that one goes.
         walking, move, step = Signal(), Signal(), Signal(pass_step(config), name="next_step")
         m.d.comb += [move.eq(walking & (~self.active | self.advance)), self.busy.eq(walking | self.active)]
@@ -131,9 +132,7 @@ class PassWalker(wiring.Component):
         input_row = Signal(ROW_SHAPE)
         m.d.comb += [
             last_of_pass.eq(index == last_index),
-            last_chunk.eq(run_left <= config.lanes),
-            last_pass.eq(last_chunk & (kernel_row + 1 == layer.kernel_rows)),
-            last_tile.eq(pixels_left <= layer.tile_pixels),
+            last_pass.eq(last_chunk & last_row),
             last_columns.eq(channels_left <= config.columns),
             run_position.eq(pixel.position + chunk_offset),
             input_row.eq(pixel.row + kernel_row),
@@ -160,24 +159,27 @@ class PassWalker(wiring.Component):
                 m.d.sync += [
                     index.eq(0), pixel.eq(tile_start), slot.eq(slot + 1),
                     chunk_offset.eq(chunk_offset + config.lanes), run_left.eq(run_left - config.lanes),
+                    last_chunk.eq(run_left <= 2 * config.lanes),
                 ]
                 with m.If(last_chunk):
                     m.d.sync += [
-                        chunk_offset.eq(0), run_left.eq(layer.run_bytes),
+                        chunk_offset.eq(0), run_left.eq(layer.run_bytes), last_chunk.eq(one_chunk),
                         kernel_row.eq(kernel_row + 1), row_offset.eq(row_offset + layer.row_bytes),
+                        last_row.eq(kernel_row + 2 == layer.kernel_rows),
                     ]
                 with m.If(last_pass):
-                    tile_left = pixels_left - layer.tile_pixels
+                    two_tiles = layer.tile_pixels << 1
                     m.d.sync += [
-                        kernel_row.eq(0), row_offset.eq(0), half.eq(~half),
-                        pixel.eq(following), tile_start.eq(following), pixels_left.eq(tile_left),
+                        kernel_row.eq(0), row_offset.eq(0), last_row.eq(one_row), half.eq(~half),
+                        pixel.eq(following), tile_start.eq(following),
+                        pixels_left.eq(pixels_left - layer.tile_pixels), last_tile.eq(pixels_left <= two_tiles),
                     ]
-                    with m.If(tile_left < layer.tile_pixels):
-                        m.d.sync += last_index.eq(tile_left - 1)
+                    with m.If(pixels_left < two_tiles):
+                        m.d.sync += last_index.eq(pixels_left - layer.tile_pixels - 1)
                 with m.If(last_pass & last_tile):
                     m.d.sync += [
                         pixel.eq(map_start), tile_start.eq(map_start), pixels_left.eq(layer.pixels),
-                        last_index.eq(full_index), channels_left.eq(channels_left - config.columns),
+                        last_tile.eq(one_tile), last_index.eq(full_index), channels_left.eq(channels_left - config.columns),
                         walking.eq(~last_columns),
                     ]
         with m.If(self.start):
@@ -208,6 +210,9 @@ class PassWalker(wiring.Component):
                 walking.eq(1), layer.eq(command), rows_above.eq(0), bytes_above.eq(0),
                 pixel.eq(origin), tile_start.eq(origin), map_start.eq(origin),
                 last_index.eq(tile_pixels - 1), full_index.eq(tile_pixels - 1),
+                *(flag.eq(command.run_bytes <= config.lanes) for flag in (last_chunk, one_chunk)),
+                *(flag.eq(command.kernel_rows == 1) for flag in (last_row, one_row)),
+                *(flag.eq(command.pixels <= command.tile_pixels) for flag in (last_tile, one_tile)),
                 run_left.eq(command.run_bytes), pixels_left.eq(command.pixels), channels_left.eq(command.out_channels),
             ]
         with m.Elif(self.command.valid & ~found):
