@@ -56,8 +56,8 @@ LOAD_BEAT = 1
 """From a beat that the load unit takes to the first cycle in which it can be written."""
 
 MET = 1
-"""From the cycle in which a load or a store at hand, and all it waits for, have been counted to the first one in which
-it can begin."""
+"""From the cycle in which a load, a store or a layer is at hand and all it waits for has been counted to the first one
+in which it can begin."""
 
 DONE = 2
 """From the last beat that a load writes, or the cycle in which a store sees its last acknowledgement counted, to the

@@ -26,15 +26,18 @@ def _assemble(m: Module, config: EngineConfig, emit: bool, bridge) -> Control:
 
     # Not a ResetInserter, which would miss the columns: they are Verilog instances.
     m.domains.core = ClockDomain(local=True)
+    # From a register, as it goes everywhere.
+    core_reset = Signal(init=1)
+    m.d.sync += core_reset.eq(control.reset)
     m.d.comb += [
         ClockSignal("core").eq(ClockSignal()),
-        ResetSignal("core").eq(ResetSignal() | control.reset),
+        ResetSignal("core").eq(core_reset),
     ]
     m.submodules.engine = DomainRenamer("core")(engine)
 
     wiring.connect(m, engine.memory, bridge.memory)
     m.d.comb += [
-        bridge.flush.eq(control.reset),
+        bridge.flush.eq(control.reset | core_reset),
         control.drained.eq(bridge.idle),
         engine.start.eq(control.start),
         engine.program_address.eq(control.program_address),

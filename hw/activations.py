@@ -60,12 +60,12 @@ class ActivationMemory(wiring.Component):
     and ``store``; a request that needs two of them waits until it gets both. ``write`` is served before ``load``.
 
     Requests are taken a cycle before the read, which finds out where they lie and what clashes. ``pool`` is read in the
-    next cycle, the others in the next one in which their ``ready`` is set. ``store`` is not read while ``pool`` is, nor at
-    the memories of a residual that waits.
+    next cycle, the others in the next one in which their ``ready`` is set. ``store`` is not read while ``pool`` is, nor
+    at the memories of a residual that waits.
 
     Latency: read data come ``latency.ACTIVATION_READ`` cycles after the read: one for the memory, one for its output
-    register, one to choose the banks, one for the rotation; they stay until the port's next data. A write is asked for a cycle before its data. A
-    byte of which the data come in a cycle is seen by reads of later cycles.
+    register, one to choose the banks, one for the rotation; they stay until the port's next data. A write is asked for
+    a cycle before its data. A byte of which the data come in a cycle is seen by reads of later cycles.
 
     Members
     -------

@@ -84,7 +84,7 @@ class WeightBuilder(wiring.Component):
 
         # Table of the layer being written, and of the one after it, which the walker may have reached already.
         layer_layout = data.StructLayout({"table": table_layout(config), "stored": 1})
-        layer, next_layer = Signal(layer_layout), Signal(layer_layout)
+        layer, next_layer = Signal(layer_layout, reset_less=True), Signal(layer_layout, reset_less=True)
         layer_valid, next_valid, layer_done = Signal(), Signal(), Signal()
         command = self.command.payload
         m.d.comb += [
@@ -151,8 +151,9 @@ class WeightBuilder(wiring.Component):
         m.d.sync += [free.eq(next_free), slot_free.eq(next_free != 0)]
 
         # Cycle 1: weights. Cycle 2: their counts, and the write.
-        met, where = Signal(), Signal(place_layout)
-        weights = [Signal(data.ArrayLayout(config.weight_bits, lanes), name=f"weights_{row}") for row in generators]
+        met, where = Signal(), Signal(place_layout, reset_less=True)
+        weights = [Signal(data.ArrayLayout(config.weight_bits, lanes), name=f"weights_{row}", reset_less=True)
+                   for row in generators]
         m.d.sync += met.eq(meet)
         with m.If(meet):
             m.d.sync += where.eq(place)

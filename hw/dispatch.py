@@ -95,7 +95,7 @@ class Dispatcher(wiring.Component):
         m.submodules.queue = queue = Queue(config.bus_bits, descriptor_beats)
 
         # The descriptor at work comes out of the queue beat by beat, as soon as the one before it is obeyed.
-        words, complete, damaged = Signal(8 * descriptor.BYTES), Signal(), Signal()
+        words, complete, damaged = Signal(8 * descriptor.BYTES, reset_less=True), Signal(), Signal()
         judged, misplaced, impossible, alien, foreign = (Signal(name=name) for name in (
             "judged", "misplaced", "impossible", "alien", "foreign"))
         kinds = {kind: Signal(name=f"is_{kind.name.lower()}") for kind in Opcode}

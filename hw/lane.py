@@ -110,7 +110,7 @@ class DecoderLane(wiring.Component):
             "position": range(MASK_WORD_BITS),
             "state": ANS_BITS,  # of `ans`
         })
-        now, saved = ({name: Signal(field.shape, name=f"{prefix}{name}") for name, field in layout}
+        now, saved = ({name: Signal(field.shape, name=f"{prefix}{name}", reset_less=True) for name, field in layout}
                       for prefix in ("", "saved_"))
 
         # By the widest distance first: that leaves the fewest bits to move.
@@ -120,8 +120,8 @@ class DecoderLane(wiring.Component):
             m.d.comb += shifted.eq(Mux(now["position"][power], window >> (1 << power), window))
             window = shifted
 
-        base, bits, next_state = Signal(ANS_BITS), Signal(ANS_BITS), Signal(ANS_BITS)
-        consumed = Signal(range(max(ANS_BITS, len(self.symbol)) + 1))
+        base, bits, next_state = Signal(ANS_BITS, reset_less=True), Signal(ANS_BITS, reset_less=True), Signal(ANS_BITS)
+        consumed = Signal(range(max(ANS_BITS, len(self.symbol)) + 1), reset_less=True)
         m.d[self._domain] += [base.eq(self.entry.base), bits.eq(window)]
         m.d.comb += [
             # The base has zeros where bits follow.

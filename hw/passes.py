@@ -44,7 +44,7 @@ class PassWalker(wiring.Component):
     Operation: ``step`` is valid while ``active`` and moves on with ``advance``; the walk is a step ahead of it. A
     layer's command is taken when no layer is walked, the counts of completed layers, loads and stores have reached what
     it waits for, and it has been seen for ``pad_rows`` cycles, which find its first row, usually while the layer before
-    it is walked. Every loop rolls over in the cycle of its last pixel.
+    it is walked; all that ``latency.MET`` cycles before. Every loop rolls over in the cycle of its last pixel.
 
     Latency: the first step follows the command by ``latency.PASS_STEP`` cycles, if the last step of the layer before is
     gone by then.
@@ -63,9 +63,9 @@ class PassWalker(wiring.Component):
             "stores_done": In(COUNT_BITS),
             #: One cycle: a layer's command is taken.
             "layer_start": Out(1),
-            #: The next layer has to wait for loads or stores.
+            #: In the cycle before the next layer had to wait for loads or stores.
             "waits_transfers": Out(1),
-            #: The next layer has to wait for layers.
+            #: It had to wait for layers.
             "waits_layers": Out(1),
             #: There are steps, now or soon.
             "busy": Out(1),
@@ -89,10 +89,10 @@ class PassWalker(wiring.Component):
             #: Pixels after this one in its row of the output map.
             "columns_left": FIELDS["map_width"].bits,
         })
-        layer = Signal(PassCommand)
+        layer = Signal(PassCommand, reset_less=True)
         # The pixel to be worked on, the tile's first one, the map's first one, and the one after ``pixel``.
         pixel, tile_start, map_start, following = (
-            Signal(cursor, name=name) for name in ("pixel", "tile_start", "map_start", "following"))
+            Signal(cursor, name=name, reset_less=True) for name in ("pixel", "tile_start", "map_start", "following"))
         m.d.comb += following.eq(pixel)
         with m.If(pixel.columns_left != 0):
             m.d.comb += [
@@ -179,7 +179,8 @@ class PassWalker(wiring.Component):
                 with m.If(last_pass & last_tile):
                     m.d.sync += [
                         pixel.eq(map_start), tile_start.eq(map_start), pixels_left.eq(layer.pixels),
-                        last_tile.eq(one_tile), last_index.eq(full_index), channels_left.eq(channels_left - config.columns),
+                        last_tile.eq(one_tile), last_index.eq(full_index),
+                        channels_left.eq(channels_left - config.columns),
                         walking.eq(~last_columns),
                     ]
         with m.If(self.start):
@@ -189,12 +190,19 @@ class PassWalker(wiring.Component):
         command = self.command.payload
         rows_above, bytes_above = Signal.like(command.pad_rows), Signal(address_bits)
         found = rows_above == command.pad_rows
-        layers_met = self.layers_done >= command.wait_layers
-        transfers_met = (self.loads_done >= command.wait_loads) & (self.stores_done >= command.wait_stores)
+        # In the first cycle of a layer these still are about the command before: then a layer is walked.
+        layers_met, transfers_met, begins = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.waits_transfers.eq(self.command.valid & ~walking & ~transfers_met),
-            self.waits_layers.eq(self.command.valid & ~walking & ~layers_met),
-            self.command.ready.eq(~walking & layers_met & transfers_met & found),
+            layers_met.eq(self.layers_done >= command.wait_layers),
+            transfers_met.eq((self.loads_done >= command.wait_loads) & (self.stores_done >= command.wait_stores)),
+        ]
+        m.d.sync += [
+            self.waits_transfers.eq(self.command.valid & ~transfers_met),
+            self.waits_layers.eq(self.command.valid & ~layers_met),
+            begins.eq(self.command.valid & layers_met & transfers_met & found),
+        ]
+        m.d.comb += [
+            self.command.ready.eq(~walking & begins),
             self.layer_start.eq(self.command.valid & self.command.ready),
         ]
         with m.If(self.layer_start):

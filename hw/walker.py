@@ -58,7 +58,7 @@ class StepWalker(wiring.Component):
         command = self.command.payload
 
         running, preparing = Signal(), Signal()
-        layer = Signal(BuildCommand)
+        layer = Signal(BuildCommand, reset_less=True)
         stride = Signal(len(command.kernel_rows) + len(command.run_blocks))  # blocks of one output channel
         m.d.comb += [
             self.command.ready.eq(~running & ~preparing),
@@ -74,9 +74,9 @@ class StepWalker(wiring.Component):
         part = Signal(range(STREAM_BLOCK // lanes))
         opening = Signal()  # the first step of a pixel tile
         rewound = Signal()  # not the first pixel tile
-        tile_block, pass_block = Signal(32), Signal(32)
-        blocks = [Signal(32, name=f"block_{row}") for row in range(build)]
-        offsets = [Signal.like(stride * row, name=f"offset_{row}") for row in range(build)]
+        tile_block, pass_block = Signal(32, reset_less=True), Signal(32, reset_less=True)
+        blocks = [Signal(32, name=f"block_{row}", reset_less=True) for row in range(build)]
+        offsets = [Signal.like(stride * row, name=f"offset_{row}", reset_less=True) for row in range(build)]
 
         group_bits, tile_bits = build.bit_length() - 1, columns.bit_length() - 1
         last_tile, last_row, last_chunk, last_group, last_rewind = (

@@ -54,7 +54,8 @@ class PassSequencer:
         idle = 0  # the first cycle in which no layer is walked: the walk is a step ahead of the decisions
         for number, layer in enumerate(self._layers):
             visible = yield from self._queue.visible(number)
-            start = max(visible + layer.pad_rows, (yield from self._done.met(layer)), idle)
+            met = max(visible + layer.pad_rows, (yield from self._done.met(layer)))
+            start = max(met + latency.MET, idle)
             self._queue.take(start)
             self.started.post(start)
             contested = self._contested(number)

@@ -86,6 +86,7 @@ class Bench:
         self.beat_cycles = []
         self.stalls = dict.fromkeys(STALLS, 0)
         self.starts = self.built = self.passes_begun = self.passes_freed = self.halves_freed = 0
+        self.missing = []
         self.done = {"layers": 0, "loads": 0, "stores": 0}
         #: Cycles in which tile_done is due, and the layers of the tiles that are.
         self.due, self.tiles = [], []
@@ -157,12 +158,14 @@ class Bench:
         assert len(stalls) <= 1, stalls
         for name in stalls:
             self.stalls[name] += 1
+        # What is missing is known a cycle later.
+        before = self.missing
         if self.starts < len(self.layers):
-            missing = [name for name, count in self.done.items() if count < self.layers[self.starts][f"wait_{name}"]]
+            self.missing = missing = [name for name, count in self.done.items() if count < self.layers[self.starts][f"wait_{name}"]]
             if stalls and stalls[0] in ("stall_activations", "stall_write_back"):
-                assert missing and (stalls[0] == "stall_write_back") == (missing == ["layers"])
+                assert before and (stalls[0] == "stall_write_back") == (before == ["layers"])
         if ctx.get(dut.layer_start):
-            assert not missing
+            assert not before and not missing
             self.starts += 1
         done = bool(self.due) and self.due[0] == cycle
         assert ctx.get(dut.tile_done) == done, f"cycle {cycle}"
