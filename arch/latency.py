@@ -49,6 +49,9 @@ QUIET = 3
 JUDGE = 1
 """From the cycle in which the dispatcher has a whole descriptor to the first one in which it can obey it."""
 
+ROOM = 1
+"""From the first cycle in which there is room for a command to the first one in which the dispatcher can give it."""
+
 CRC = 2
 """From a beat to the checksum register after it."""
 

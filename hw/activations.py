@@ -170,18 +170,18 @@ class ActivationMemory(wiring.Component):
             this cycle; and whether it is refused then."""
             run = Signal(_run_layout(config), name=f"{name}_run", reset_less=True)
             following = Signal(_run_layout(config), name=f"{name}_next")
-            follows, waits, refuse, refused = (Signal(name=f"{name}_{word}")
-                                               for word in ("follows", "waits", "refuse", "refused"))
+            follows, waits, refuse = (Signal(name=f"{name}_{word}") for word in ("follows", "waits", "refuse"))
+            accepted = Signal(name=f"{name}_accepted", init=1)
             taken = _locate(m, config, f"{name}_taken", port.payload.address, size, **aligned)
             m.d.comb += [
-                port.ready.eq(~refused),
-                following.eq(Mux(refused, run, taken)),
-                follows.eq(refused | port.valid),
+                port.ready.eq(accepted),
+                following.eq(Mux(accepted, taken, run)),
+                follows.eq(~accepted | port.valid),
             ]
-            m.d.sync += [waits.eq(follows), refused.eq(follows & refuse)]
-            with m.If(~refused):
+            m.d.sync += [waits.eq(follows), accepted.eq(~(follows & refuse))]
+            with m.If(accepted):
                 m.d.sync += run.eq(taken)
-            return following, follows, run, waits & ~refused, refuse
+            return following, follows, run, waits & accepted, refuse
 
         window_next, window_follows, window, window_reads, refuse_window = ahead("window", self.window, config.lanes)
         residual_next, residual_follows, residual, residual_reads, refuse_residual = ahead(

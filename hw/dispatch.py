@@ -46,7 +46,8 @@ class Dispatcher(wiring.Component):
 
     Latency: a descriptor takes ``BYTES / bus_bytes`` beats, once to come and once more if it waited for its units, and
     a few cycles, one of them (``latency.JUDGE``) to see whether it can be obeyed; units hold queues so that this is
-    hidden.
+    hidden. A command is offered from the cycle after the first in which all its ports are ready on, and taken at once:
+    a port that is ready stays so until then.
     """
 
     def __init__(self, config: EngineConfig):
@@ -105,7 +106,7 @@ class Dispatcher(wiring.Component):
         m.d.comb += [
             # The last beat waits until the checksum is known.
             queue.leave.ready.eq(~complete & ~(last_beat & fetching)),
-            moved.eq(queue.leave.valid & queue.leave.ready & last_beat),
+            moved.eq(queue.leave.valid & ~complete & ~fetching & last_beat),
         ]
         with m.If(queue.leave.valid & queue.leave.ready):
             m.d.sync += [words.eq(Cat(words[config.bus_bits:], queue.leave.payload)),
@@ -144,7 +145,13 @@ class Dispatcher(wiring.Component):
                 read.position.eq(self.position),
             ]
         layer_ports = [getattr(self, name) for name in LAYER_COMMANDS]
-        layer_ready = Cat(port.ready for port in layer_ports).all()
+        # Of the cycle before: a port that can take a command can still take it then.
+        layer_ready, load_ready, store_ready = (Signal(name=f"{name}_ready") for name in ("layer", "load", "store"))
+        m.d.sync += [
+            layer_ready.eq(Cat(port.ready for port in layer_ports).all()),
+            load_ready.eq(self.load.ready),
+            store_ready.eq(self.store.ready),
+        ]
 
         is_layer, transfers = opcode == Opcode.LAYER, (opcode == Opcode.LOAD) | (opcode == Opcode.STORE)
         waits_forever = ((field("wait_layers") > layers) | (field("wait_loads") > loads)
@@ -171,11 +178,11 @@ class Dispatcher(wiring.Component):
         acts = Signal()
         layer = acts & kinds[Opcode.LAYER] & layer_ready
         m.d.comb += [
-            self.load.valid.eq(acts & kinds[Opcode.LOAD]),
-            self.store.valid.eq(acts & kinds[Opcode.STORE]),
+            self.load.valid.eq(acts & kinds[Opcode.LOAD] & load_ready),
+            self.store.valid.eq(acts & kinds[Opcode.STORE] & store_ready),
             *(port.valid.eq(layer) for port in layer_ports),
-            obeyed.eq(acts & (kinds[Opcode.BEGIN] & ~alien & ~foreign | kinds[Opcode.LOAD] & self.load.ready
-                              | kinds[Opcode.STORE] & self.store.ready | kinds[Opcode.LAYER] & layer_ready)),
+            obeyed.eq(acts & (kinds[Opcode.BEGIN] & ~alien & ~foreign | kinds[Opcode.LOAD] & load_ready
+                              | kinds[Opcode.STORE] & store_ready | kinds[Opcode.LAYER] & layer_ready)),
         ]
         with m.If(obeyed):
             m.d.sync += [loads.eq(loads + kinds[Opcode.LOAD]), stores.eq(stores + kinds[Opcode.STORE])]

@@ -146,14 +146,16 @@ class DrainWalker(wiring.Component):
         moves = self.residual.ready
         m.d.comb += windows.stall.eq(~moves)
 
+        whole = Signal()  # there are more pixels than those of a tile
+
         def next_tile():
-            whole = pixels_left > layer.tile_pixels
             m.d.comb += take_tile.eq(1)
             m.d.sync += [
                 pixel.eq(0),
                 last_tile.eq(~whole),
                 tile_left.eq(Mux(whole, layer.tile_pixels, pixels_left)),
                 pixels_left.eq(pixels_left - layer.tile_pixels),
+                whole.eq(pixels_left > layer.tile_pixels << 1),
             ]
 
         def next_group():
@@ -182,6 +184,7 @@ class DrainWalker(wiring.Component):
                         residual.eq(layer.residual_address + tile_base),
                         output_base.eq(layer.output_address + Mux(layer.wide, tile_base << 2, tile_base)),
                         pixels_left.eq(layer.pixels),
+                        whole.eq(layer.pixels > layer.tile_pixels),
                         first_pixel.eq(1),
                     ]
                     m.next = "RELEASE"

@@ -102,13 +102,16 @@ class ParameterBuffer(wiring.Component):
             layers.enter.payload.rows.eq((command.out_channels + (lanes - 1)) >> lane_bits),
             layers.enter.payload.keep.eq(command.parameter_keep),
         ]
+        # Nine bytes each, without a multiplier.
+        octets = sum((command.out_channels << bit for bit in range(PARAMETER_BYTES.bit_length())
+                      if PARAMETER_BYTES >> bit & 1), Const(0))
         hungry = Signal()  # the gearbox has room for a beat, and there are beats left
         with m.If(self.command.valid & self.command.ready & ~command.parameter_reuse):
             m.d.sync += [
                 unpacking.eq(1),
                 hungry.eq(1),
                 records_left.eq(command.out_channels),
-                beats_left.eq((command.out_channels * PARAMETER_BYTES + (bus_bytes - 1)) >> beat_shift),
+                beats_left.eq(octets + (bus_bytes - 1) >> beat_shift),
             ]
 
         # The layer being read. `unread` rows are complete and not released by it; `free` ones may be overwritten.

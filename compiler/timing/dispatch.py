@@ -5,7 +5,7 @@ from __future__ import annotations
 from arch import descriptor
 from arch.depths import COMMANDS_AHEAD
 from arch.descriptor import Opcode
-from arch.latency import CRC, JUDGE
+from arch.latency import CRC, JUDGE, ROOM
 from compiler.timing.kernel import QUEUE_LATENCY, Events, Kernel, Queue
 from compiler.timing.memory import Client
 from compiler.timing.work import Operation
@@ -65,7 +65,7 @@ class Dispatcher(Client):
             obeyed = left + 1 + JUDGE
             queues = [self.queues[name] for name in names.get(operation.opcode, ())]
             for queue in queues:
-                obeyed = max(obeyed, (yield from queue.room()))
+                obeyed = max(obeyed, (yield from queue.room()) + ROOM)
             for queue in queues:
                 queue.write(obeyed)
         self.end = obeyed + 1

@@ -96,12 +96,14 @@ def run(program: list[bytes], rng, config=CONFIG, halt_at=None, stuck=(), expire
         pending = []
         while True:
             for port in ports.values():
-                ctx.set(port.ready, rng.random() < .8)
+                if not ctx.get(port.ready):
+                    ctx.set(port.ready, rng.random() < .8)
             _, _, *samples = await ctx.tick().sample(*(
                 signal for port in ports.values() for signal in (port.valid & port.ready, port.payload)))
             fired = [name for name, taken in zip(ports, samples[::2]) if taken]
             for name, taken, payload in zip(ports, samples[::2], samples[1::2]):
                 if taken:
+                    ctx.set(ports[name].ready, 0)
                     result["commands"][name].append(payload)
             if fired and fired[0] not in ("load", "store"):
                 assert fired == list(LAYER_COMMANDS), "a layer's commands must all be taken in one cycle"
@@ -293,8 +295,10 @@ def test_the_next_descriptor_is_read_ahead():
         await ctx.tick()
         ctx.set(dut.start, 0)
         await ctx.tick().repeat(200)
-        assert read == [0, 1, 2] and ctx.get(dut.load.valid) and ctx.get(dut.position) == 1
+        assert read == [0, 1, 2] and not ctx.get(dut.load.valid) and ctx.get(dut.position) == 1
         ctx.set(dut.load.ready, 1)
+        await ctx.tick().repeat(latency.ROOM)
+        assert ctx.get(dut.load.valid)
         await ctx.tick()
         assert not ctx.get(dut.load.valid)
         await ctx.tick().repeat(beats + latency.JUDGE)

@@ -161,7 +161,8 @@ class Bench:
         # What is missing is known a cycle later.
         before = self.missing
         if self.starts < len(self.layers):
-            self.missing = missing = [name for name, count in self.done.items() if count < self.layers[self.starts][f"wait_{name}"]]
+            waited = self.layers[self.starts]
+            self.missing = missing = [name for name, count in self.done.items() if count < waited[f"wait_{name}"]]
             if stalls and stalls[0] in ("stall_activations", "stall_write_back"):
                 assert before and (stalls[0] == "stall_write_back") == (before == ["layers"])
         if ctx.get(dut.layer_start):
