@@ -50,7 +50,10 @@ JUDGE = 1
 """From the cycle in which the dispatcher has a whole descriptor to the first one in which it can obey it."""
 
 ROOM = 1
-"""From the first cycle in which there is room for a command to the first one in which the dispatcher can give it."""
+"""From the first cycle in which there is room for a command to the first one in which the dispatcher can obey it."""
+
+GIVE = 1
+"""From the cycle in which the dispatcher obeys a descriptor to the one in which its units get their commands."""
 
 CRC = 2
 """From a beat to the checksum register after it."""

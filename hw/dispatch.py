@@ -46,8 +46,8 @@ class Dispatcher(wiring.Component):
 
     Latency: a descriptor takes ``BYTES / bus_bytes`` beats, once to come and once more if it waited for its units, and
     a few cycles, one of them (``latency.JUDGE``) to see whether it can be obeyed; units hold queues so that this is
-    hidden. A command is offered from the cycle after the first in which all its ports are ready on, and taken at once:
-    a port that is ready stays so until then.
+    hidden. A command is given for one cycle, ``latency.ROOM`` + ``latency.GIVE`` cycles after the first in which all
+    its ports are ready: they stay so until then.
     """
 
     def __init__(self, config: EngineConfig):
@@ -122,8 +122,12 @@ class Dispatcher(wiring.Component):
         def field(name: str) -> Value:
             return _field(words, name)
 
+        # A command goes out in the cycle after it is obeyed, when its descriptor still is there.
+        given = Signal.like(self.position)
+        m.d.sync += given.eq(self.position)
+
         def fill(payload, layout: data.StructLayout) -> list:
-            return [payload[name].eq(field(name) if name in FIELDS else self.position) for name in layout.members]
+            return [payload[name].eq(field(name) if name in FIELDS else given) for name in layout.members]
 
         opcode = field("opcode")
         m.d.comb += [
@@ -132,7 +136,7 @@ class Dispatcher(wiring.Component):
             *fill(self.mask.payload, MaskCommand),
             *fill(self.parameters.payload, ParameterCommand),
             *fill(self.decode.payload.command, DecodeCommand),
-            self.decode.payload.position.eq(self.position),
+            self.decode.payload.position.eq(given),
             *fill(self.build.payload, BuildCommand),
             *fill(self.passes.payload, PassCommand),
             *fill(self.post.payload, PostCommand),
@@ -142,10 +146,10 @@ class Dispatcher(wiring.Component):
             m.d.comb += [
                 read.address.eq(field(f"{name}_address")),
                 read.beats.eq(Mux(field(f"{name}_reuse"), 0, field(f"{name}_beats"))),
-                read.position.eq(self.position),
+                read.position.eq(given),
             ]
         layer_ports = [getattr(self, name) for name in LAYER_COMMANDS]
-        # Of the cycle before: a port that can take a command can still take it then.
+        # Of the cycle before: a port that can take a command still can when it is given.
         layer_ready, load_ready, store_ready = (Signal(name=f"{name}_ready") for name in ("layer", "load", "store"))
         m.d.sync += [
             layer_ready.eq(Cat(port.ready for port in layer_ports).all()),
@@ -176,13 +180,14 @@ class Dispatcher(wiring.Component):
 
         # What is handed out: to all units or none, or one would run a layer that the others do not know of.
         acts = Signal()
-        layer = acts & kinds[Opcode.LAYER] & layer_ready
-        m.d.comb += [
-            self.load.valid.eq(acts & kinds[Opcode.LOAD] & load_ready),
-            self.store.valid.eq(acts & kinds[Opcode.STORE] & store_ready),
-            *(port.valid.eq(layer) for port in layer_ports),
-            obeyed.eq(acts & (kinds[Opcode.BEGIN] & ~alien & ~foreign | kinds[Opcode.LOAD] & load_ready
-                              | kinds[Opcode.STORE] & store_ready | kinds[Opcode.LAYER] & layer_ready)),
+        loads_now, stores_now, runs_now = (
+            acts & kinds[kind] & ready for kind, ready in (
+                (Opcode.LOAD, load_ready), (Opcode.STORE, store_ready), (Opcode.LAYER, layer_ready)))
+        m.d.comb += obeyed.eq(acts & kinds[Opcode.BEGIN] & ~alien & ~foreign | loads_now | stores_now | runs_now)
+        m.d.sync += [
+            self.load.valid.eq(loads_now),
+            self.store.valid.eq(stores_now),
+            *(port.valid.eq(runs_now) for port in layer_ports),
         ]
         with m.If(obeyed):
             m.d.sync += [loads.eq(loads + kinds[Opcode.LOAD]), stores.eq(stores + kinds[Opcode.STORE])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from arch import descriptor
 from arch.depths import COMMANDS_AHEAD
 from arch.descriptor import Opcode
-from arch.latency import CRC, JUDGE, ROOM
+from arch.latency import CRC, GIVE, JUDGE, ROOM
 from compiler.timing.kernel import QUEUE_LATENCY, Events, Kernel, Queue
 from compiler.timing.memory import Client
 from compiler.timing.work import Operation
@@ -67,5 +67,5 @@ class Dispatcher(Client):
             for queue in queues:
                 obeyed = max(obeyed, (yield from queue.room()) + ROOM)
             for queue in queues:
-                queue.write(obeyed)
+                queue.write(obeyed + GIVE)
         self.end = obeyed + 1
