@@ -92,7 +92,8 @@ class ActivationMemory(wiring.Component):
             #: Writes of the post-processor: the bytes whose ``mask`` bit is set, and one cycle later their data.
             "write": In(data.StructLayout({"valid": 1, "address": address, "mask": aux_bytes})),
             "write_data": In(8 * aux_bytes),
-            #: Writes of the load unit, at multiples of a beat.
+            #: Writes of the load unit, at multiples of a beat: written in the next cycle with ``ready``, which comes
+            #: from a register.
             "load": In(stream.Signature(data.StructLayout({"address": address, "data": config.bus_bits}))),
         })
 
@@ -113,7 +114,15 @@ class ActivationMemory(wiring.Component):
         config = self._config
         write, load = self.write, self.load.payload
         write_run = _locate(m, config, "write_run", write.address, self._aux_bytes)
-        load_run = _locate(m, config, "load_run", load.address, config.bus_bytes, aligned=True)
+        # A load that is taken is written in the next cycle with ``ready``.
+        load_taken = _locate(m, config, "load_taken", load.address, config.bus_bytes, aligned=True)
+        load_run = Signal(_run_layout(config), name="load_run", reset_less=True)
+        load_data = Signal(config.bus_bits, reset_less=True)
+        load_waits, load_accepted = Signal(), Signal(init=1)
+        load_next = Mux(load_accepted, load_taken.memories, load_run.memories)
+        m.d.comb += self.load.ready.eq(load_accepted)
+        with m.If(load_accepted):
+            m.d.sync += [load_waits.eq(self.load.valid), load_run.eq(load_taken), load_data.eq(load.data)]
         # Enables of the run's first word and the next. They tell the copies in a word apart, so that data need turning
         # within their own size only.
         enables = Signal(2 * config.lanes, name="write_enables", reset_less=True)
@@ -134,25 +143,26 @@ class ActivationMemory(wiring.Component):
             load_enables.eq(Const((1 << config.bus_bytes) - 1) << load_run.offset),
             write_word.eq(_rotated(self.write_data, turn).replicate(config.lanes // self._aux_bytes)),
         ]
-        load_words = [load.data.word_select(side, 8 * config.lanes) if config.bus_bytes > config.lanes
-                      else load.data.replicate(config.lanes // config.bus_bytes) for side in range(2)]
+        load_words = [load_data.word_select(side, 8 * config.lanes) if config.bus_bytes > config.lanes
+                      else load_data.replicate(config.lanes // config.bus_bytes) for side in range(2)]
 
         clashes = []
+        load_follows = ~load_accepted | self.load.valid
         for (bank, side), port in ports.items():
-            written = Signal(name=f"written_{bank}_{side}")
-            m.d.sync += written.eq(write.valid & Mux(write_run.odd ^ side, falls[1], falls[0])
-                                   & write_run.memories[side][bank])
-            loaded = load_run.memories[side][bank]
+            writes, written = Signal(name=f"writes_{bank}_{side}"), Signal(name=f"written_{bank}_{side}")
+            m.d.comb += writes.eq(write.valid & Mux(write_run.odd ^ side, falls[1], falls[0])
+                                  & write_run.memories[side][bank])
+            m.d.sync += written.eq(writes)
             with m.If(written):
                 m.d.comb += [port.en.eq(enables.word_select(odd ^ side, config.lanes)), port.addr.eq(rows[side]),
                              port.data.eq(write_word)]
             with m.Else():
                 m.d.comb += [port.addr.eq(load_run.rows[side]), port.data.eq(load_words[side])]
                 # The half of a beat that has to wait may be written now and then again.
-                with m.If(loaded & self.load.valid):
+                with m.If(load_waits & load_run.memories[side][bank]):
                     m.d.comb += port.en.eq(load_enables.word_select(load_run.odd ^ side, config.lanes))
-            clashes.append(written & loaded)
-        m.d.comb += self.load.ready.eq(~Cat(clashes).any())
+            clashes.append(writes & load_next.word_select(side, config.activation_banks)[bank])
+        m.d.sync += load_accepted.eq(~(load_follows & Cat(clashes).any()))
 
     def _connect_reads(self, m: Module, ports: dict):
         config = self._config

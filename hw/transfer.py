@@ -8,7 +8,7 @@ from arch import latency
 from arch.config import EngineConfig
 from hw.commands import COUNT_BITS, ReadCommand, TransferCommand
 from hw.memory import POSITION_BITS, BurstSplitter, burst_request, read_beat
-from hw.queue import Queue, RegisterSlice
+from hw.queue import Queue
 
 __all__ = ["LoadUnit", "StoreUnit", "dependencies_met"]
 
@@ -57,8 +57,6 @@ class LoadUnit(wiring.Component):
         address = Signal(self._config.activation_address_bits)
         # `met` still is that of the command before in the first cycle of a load, when it does not matter.
         met, busy, last = Signal(), Signal(), Signal()
-        # Whether the activation memory takes a beat is known too late to tell the memory interface.
-        m.submodules.slice = beats = RegisterSlice(self._config.bus_bits)
 
         m.d.sync += met.eq(self.command.valid & dependencies_met(self, command))
         m.d.comb += [
@@ -67,25 +65,23 @@ class LoadUnit(wiring.Component):
             self.read.payload.beats.eq(command.beats),
             self.read.payload.position.eq(command.position),
             self.command.ready.eq(self.read.ready & met & ~busy),
-            beats.enter.valid.eq(self.beats.valid),
-            beats.enter.payload.eq(self.beats.payload.data),
-            self.beats.ready.eq(beats.enter.ready),
-            self.load.valid.eq(beats.leave.valid),
+            self.load.valid.eq(self.beats.valid),
             self.load.payload.address.eq(address),
-            self.load.payload.data.eq(beats.leave.payload),
-            beats.leave.ready.eq(self.load.ready),
+            self.load.payload.data.eq(self.beats.payload.data),
+            self.beats.ready.eq(self.load.ready),
             last.eq(left == 1),
         ]
         m.d.sync += self.done.eq(0)
         with m.If(self.command.valid & self.command.ready):
             m.d.sync += [busy.eq(1), left.eq(command.beats), address.eq(command.activation_address)]
-        with m.If(self.load.valid & self.load.ready):
-            m.d.sync += [
-                left.eq(left - 1),
-                address.eq(address + self._config.bus_bytes),
-                busy.eq(~last),
-                self.done.eq(last),
-            ]
+        # A beat that is taken waits to be written.
+        waiting = Signal()
+        with m.If(self.load.ready):
+            m.d.sync += waiting.eq(self.load.valid)
+            with m.If(self.load.valid):
+                m.d.sync += address.eq(address + self._config.bus_bytes)
+            with m.If(waiting):
+                m.d.sync += [left.eq(left - 1), busy.eq(~last), self.done.eq(last)]
         return m
 
 

@@ -66,8 +66,8 @@ class LoadUnit(Client):
             ended = yield from self._ended.get(number)
 
     def beat(self, beat: int, offered: int):
-        # Two beats wait at most.
-        offered = max(offered, (yield from self._written.get(beat - 2)) + 1)
+        # One beat waits at most.
+        offered = max(offered, (yield from self._written.get(beat - 1)))
         self.last_beat = offered
         self._came.post(offered)
         return offered

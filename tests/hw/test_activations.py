@@ -55,13 +55,13 @@ def test_ports(overrides, crowded):
 
     async def drive(ctx):
         pending = dict.fromkeys((*sizes, "load"))
-        offered = dict.fromkeys(sizes)  # what is read in a later cycle
+        offered = dict.fromkeys(pending)  # what is read in a later cycle
         next_write = None, 0
         for cycle in range(900):
             reads = {}
             # What was offered and taken in the cycle before may be read now.
             pending["pool"] = offered["pool"]
-            for name in "window", "residual", "store":
+            for name in "window", "residual", "store", "load":
                 if pending[name] is None:
                     pending[name], offered[name] = offered[name], None
             offered["pool"] = address() if rng.random() < .3 else None
@@ -79,10 +79,10 @@ def test_ports(overrides, crowded):
             ctx.set(dut.write, {"valid": next_write[0] is not None, "address": next_write[0] or 0,
                                 "mask": next_write[1]})
             ctx.set(dut.write_data, data)
-            if pending["load"] is None and rng.random() < .5:
-                pending["load"] = address(beat), rng.getrandbits(config.bus_bits)
-            ctx.set(dut.load.valid, pending["load"] is not None)
-            ctx.set(dut.load.payload, dict(zip(("address", "data"), pending["load"] or (0, 0))))
+            if offered["load"] is None and rng.random() < .5:
+                offered["load"] = address(beat), rng.getrandbits(config.bus_bits)
+            ctx.set(dut.load.valid, offered["load"] is not None)
+            ctx.set(dut.load.payload, dict(zip(("address", "data"), offered["load"] or (0, 0))))
 
             # Who is served, each all or nothing.
             taken = set()
@@ -112,7 +112,6 @@ def test_ports(overrides, crowded):
                 run = model.run(pending["load"][0], beat)
                 busy = model.memories(a for a, _ in written)
                 clash = bool(model.memories(run) & busy)
-                assert ctx.get(dut.load.ready) == (not clash), f"load in cycle {cycle}"
                 # What can be written is, also of a beat that has to wait.
                 written += [(a, pending["load"][1] >> 8 * n & 255) for n, a in enumerate(run)
                             if not model.memories([a]) & busy]
@@ -120,6 +119,7 @@ def test_ports(overrides, crowded):
                 if not clash:
                     counts["loads"] += 1
                     pending["load"] = None
+            assert ctx.get(dut.load.ready) == (pending["load"] is None), f"load in cycle {cycle}"
             for a, value in written:
                 model.bytes[a] = value
 
