@@ -77,8 +77,9 @@ def tree_levels(config: EngineConfig) -> int:
 
 
 def tree_stages(config: EngineConfig) -> int:
-    """Registers in a column's adder tree, one every two levels."""
-    return (tree_levels(config) + 1) // 2
+    """Registers in a column between the activations and the dot product, besides those of the products: one every two
+    levels of additions. Lanes of planes have another one in front, as activations and slot come from afar."""
+    return (tree_levels(config) + 1) // 2 + (config.lane == "planes")
 
 
 def array_depth(config: EngineConfig) -> int:

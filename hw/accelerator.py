@@ -37,8 +37,8 @@ def _assemble(m: Module, config: EngineConfig, emit: bool, bridge) -> Control:
 
     wiring.connect(m, engine.memory, bridge.memory)
     m.d.comb += [
-        bridge.flush.eq(control.reset | core_reset),
-        control.drained.eq(bridge.idle),
+        bridge.flush.eq(core_reset),
+        control.drained.eq(bridge.idle & core_reset),
         engine.start.eq(control.start),
         engine.program_address.eq(control.program_address),
     ]

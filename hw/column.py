@@ -25,7 +25,8 @@ class Column(wiring.Component):
 
     Latency, in cycles after the activations (S = ``tree_stages``):
 
-    * 0: ``slot`` is read, products are registered; rows written in this cycle are not seen yet.
+    * 0: ``slot`` is read, products are registered; rows written in this cycle are not seen yet. Lanes of planes do so in
+      cycle 1, and S counts it.
     * 1..S: adder tree, a register every two levels; in cycle S - 1 ``read_addresses`` names the old partial sum.
     * S + 1: dot product and old partial sum are added (``first``: the dot product alone) and written where
       ``store_valid`` and ``store_address`` say. The sum can be read from cycle S + 2.
@@ -69,7 +70,7 @@ class Column(wiring.Component):
 
     @staticmethod
     def tree_stages(config: EngineConfig) -> int:
-        """Registers in the adder tree."""
+        """:func:`arch.latency.tree_stages` of this column."""
         return latency.tree_stages(config)
 
     def _multiplier_dot(self, m: Module, row: data.View) -> Value:
@@ -114,6 +115,11 @@ class Column(wiring.Component):
         m = Module()
         config = self._config
 
+        activations, slot = self.activations, self.slot
+        if config.lane == "planes":
+            activations, slot = (Signal.like(port, name=f"{name}_here", reset_less=True) for name, port in (
+                ("activations", activations), ("slot", slot)))
+            m.d.sync += [activations.eq(self.activations), slot.eq(self.slot)]
         slots = Memory(shape=slot_row(config), depth=config.weight_slots, init=[])
         m.submodules.slots = slots
         row_write = slots.write_port()
@@ -122,11 +128,11 @@ class Column(wiring.Component):
             row_write.en.eq(self.row_valid),
             row_write.addr.eq(self.row_slot),
             row_write.data.eq(self.row),
-            row_read.addr.eq(self.slot),
+            row_read.addr.eq(slot),
         ]
 
         if config.lane == "planes":
-            dot, carry = plane_dot(m, config, self.tree_stages(config), self.activations, row_read.data,
+            dot, carry = plane_dot(m, config, self.tree_stages(config) - 1, activations, row_read.data,
                                    self._sign_group)
         else:
             dot, carry = self._multiplier_dot(m, row_read.data), None
