@@ -13,6 +13,9 @@ PASS_STEP = 2
 """From the cycle in which the pass sequencer takes a layer's command to the first one in which it can decide on a pass
 of the layer."""
 
+WINDOW_READ = 2
+"""From the decision on a window to its read: it passes a register and is taken a cycle before the read."""
+
 ACCUMULATE = 3
 """Shortest distance of two accumulations into the same partial sum: a pass lasts at least this long."""
 

@@ -97,7 +97,9 @@ def _repeat(count: int, step: Callable[[_Moment], _Moment], moment: _Moment) -> 
 def run_layer(timeline: Timeline, geometry: Geometry, mask: MaskSize, tiling: Tiling,
               config: EngineConfig, ready: int) -> Timeline:
     """The timeline behind one layer or strip. ``ready`` is when what it waits for is done."""
-    summed = latency.ACTIVATION_READ + latency.array_depth(config) + latency.POST_TILE - 1
+    # From behind the last decision to the last read, and to the sums.
+    read = latency.WINDOW_READ - 1
+    summed = read + latency.ACTIVATION_READ + latency.array_depth(config) + latency.POST_TILE - 1
     passes = geometry.layer.kernel * geometry.run_chunks(config)
     # The builder can be as many passes ahead as there are slots.
     ahead, slots = min(config.weight_slots, passes), config.weight_slots - 1
@@ -108,7 +110,7 @@ def run_layer(timeline: Timeline, geometry: Geometry, mask: MaskSize, tiling: Ti
         begin = max(array, half)
         build_begin = max(builder, begin - ahead * build // passes)
         array = max(begin + passes * beats, build_begin + build + latency.BUILT + beats)
-        builder = max(build_begin + build, array - slots * beats + latency.SLOT_FREED)
+        builder = max(build_begin + build, array - slots * beats + read + latency.SLOT_FREED)
         post = max(array + summed, post) + drain
         return array, builder, post, other, post + latency.POST_HALF_FREED + 1
 

@@ -9,6 +9,7 @@ from arch.config import EngineConfig
 from hw.array import beat_layout
 from hw.commands import COUNT_BITS, PassCommand
 from hw.passes import PassWalker, pass_step
+from hw.queue import RegisterSlice
 
 __all__ = ["PassSequencer"]
 
@@ -22,14 +23,16 @@ class PassSequencer(wiring.Component):
     Bytes past the run are whatever follows: their weights are zero. A pass starts when its weight slot is built and,
     if it is the first of its pixel tile, a half of the partial sums is free. A pass of fewer than
     ``latency.ACCUMULATE`` pixels is stretched to it. Passes follow each other without a gap, layers with one idle
-    cycle.
+    cycle. Up to two windows wait between the decision and the activation memory; the cycles that a pass is stretched
+    by wait in line with them, so that refusals never bring two accumulations closer.
 
-    Latency: a window is requested in the cycle in which it is decided on and read in the next one in which
-    ``window.ready`` is set; the beat follows ``latency.ACTIVATION_READ`` + 1 cycles later.
+    Latency: a window is offered in the cycle after the decision on it and read in the next one, after it was taken, in
+    which ``window.ready`` is set: at the earliest ``latency.WINDOW_READ`` cycles after the decision. The beat follows
+    ``latency.ACTIVATION_READ`` + 1 cycles later.
 
     Members
     -------
-    See the comments on the ports. At most one ``stall_`` port is set in a cycle; it says why no request was decided.
+    See the comments on the ports. At most one ``stall_`` port is set in a cycle; it says why no window was decided on.
     """
 
     def __init__(self, config: EngineConfig):
@@ -43,8 +46,8 @@ class PassSequencer(wiring.Component):
             "layers_done": In(COUNT_BITS),
             "loads_done": In(COUNT_BITS),
             "stores_done": In(COUNT_BITS),
-            #: Runs to read, offered only with ``ready``, and their bytes ``latency.ACTIVATION_READ`` cycles after the
-            #: read, in the next cycle with ``ready``.
+            #: Runs to read, from a register, and their bytes ``latency.ACTIVATION_READ`` cycles after the read, in the
+            #: next cycle with ``ready`` after the one in which they are taken.
             "window": Out(stream.Signature(data.StructLayout({"address": config.activation_address_bits}))),
             "window_data": In(8 * config.lanes),
             #: Work for the array.
@@ -72,7 +75,7 @@ class PassSequencer(wiring.Component):
             "stall_write_back": Out(1),
             #: No half of the partial sums is free.
             "stall_sums": Out(1),
-            #: The activation memory refused a read.
+            #: The activation memory refused reads: two windows wait.
             "stall_bank": Out(1),
             #: A pass too short for the accumulator is stretched.
             "stall_short": Out(1),
@@ -87,13 +90,14 @@ class PassSequencer(wiring.Component):
                      for name in ("start", "layers_done", "loads_done", "stores_done")]
         m.d.comb += self.layer_start.eq(walker.layer_start)
 
-        # Decide: one request a cycle, if the pass may begin and the request before it is read.
+        # Decide: one window a cycle, if the pass may begin and there is room. The slice keeps the activation memory's
+        # ``ready`` out of the walk.
         step = walker.step
-        requested, waiting = Signal(pass_step(config), reset_less=True), Signal()
+        m.submodules.slice = windows = RegisterSlice(data.StructLayout({"step": pass_step(config), "reads": 1}))
         slots_built, no_slot = Signal(range(config.weight_slots + 1)), Signal(init=1)
         halves_free, no_half = Signal(range(3), init=2), Signal()
         stretch, stretching = Signal(range(latency.ACCUMULATE)), Signal()
-        with m.If(~self.window.ready):
+        with m.If(~windows.enter.ready):
             m.d.comb += self.stall_bank.eq(1)
         with m.Elif(stretching):
             m.d.comb += self.stall_short.eq(1)
@@ -122,10 +126,21 @@ class PassSequencer(wiring.Component):
             halves_free.eq(next_free), no_half.eq(next_free == 0),
         ]
 
-        # Request. Entry d of `valids` and `steps` belongs to the read of d cycles ago.
-        m.d.comb += [self.window.valid.eq(walker.advance), self.window.payload.address.eq(step.window)]
+        # Request. A pass that is stretched sends cycles without a read along, which keep its sums apart whatever waits.
+        offered = windows.leave.payload
+        m.d.comb += [
+            windows.enter.valid.eq(walker.advance | stretching),
+            windows.enter.payload.step.eq(step),
+            windows.enter.payload.reads.eq(~stretching),
+            self.window.valid.eq(windows.leave.valid & offered.reads),
+            self.window.payload.address.eq(offered.step.window),
+            windows.leave.ready.eq(self.window.ready),
+        ]
+
+        # Read. Entry d of `valids` and `steps` belongs to the read of d cycles ago.
+        requested, waiting = Signal(pass_step(config), reset_less=True), Signal()
         with m.If(self.window.ready):
-            m.d.sync += [waiting.eq(walker.advance), requested.eq(step)]
+            m.d.sync += [waiting.eq(self.window.valid), requested.eq(offered.step)]
         valids, steps = [waiting & self.window.ready], [requested]
         for cycle in range(1, latency.ACTIVATION_READ + 2):
             valids.append(Signal(name=f"valid_{cycle}"))
@@ -160,7 +175,7 @@ class PassSequencer(wiring.Component):
             m.d.sync += finishing[cycle].eq(finishing[cycle - 1])
         m.d.comb += [
             self.tile_done.eq(finishing[-1]),
-            self.busy.eq(walker.busy | waiting | Cat(valids[1:], finishing[1:]).any()),
+            self.busy.eq(walker.busy | windows.leave.valid | waiting | Cat(valids[1:], finishing[1:]).any()),
         ]
         return m
 

@@ -18,7 +18,8 @@ def _window_list(layer: Layer, tile: int, work: int) -> list[int]:
 
 
 class PassSequencer:
-    """Passes follow each other without a gap as long as weights, halves and window reads let them."""
+    """Passes follow each other without a gap as long as weights, halves and window reads let them. Windows are decided
+    on, pass a slice of two registers, are taken from it by the activation memory and read there."""
 
     def __init__(self, kernel: Kernel, config: EngineConfig, layers: list[Layer], queue: Queue, done: Done,
                  weights: WeightPath, urgent: dict[int, int]):
@@ -35,6 +36,8 @@ class PassSequencer:
         self.tile_done = Events(kernel)
         #: By tile: the first cycle in which a half is free again.
         self.half_freed = Events(kernel)
+        # When what was decided on last is taken from the slice in front of the activation memory, and when it is read.
+        self._taken = self._read = 0
         #: The window reads, and the last cycle of which they are known besides those that the clock has passed.
         self.windows = Tape()
         self.known = 0
@@ -56,6 +59,8 @@ class PassSequencer:
             visible = yield from self._queue.visible(number)
             met = max(visible + layer.pad_rows, (yield from self._done.met(layer)))
             start = max(met + latency.MET, idle)
+            # Reads of the layer before may wait beyond this cycle. That it is known late harms nobody: the dispatcher
+            # also needs room in the post-processor's queue, which takes the layer after those reads.
             self._queue.take(start)
             self.started.post(start)
             contested = self._contested(number)
@@ -66,15 +71,17 @@ class PassSequencer:
                     for work in range(layer.passes):
                         begin = max(free, (yield from self._weights.built.get(passes)), 0 if work else freed)
                         previous = latest
-                        if contested:
-                            before, latest, last = yield from self._read_contested(begin, layer.windows(tile)[work])
+                        if contested or self._read > begin + 1:
+                            decided, free, last = yield from self._read_contested(begin, layer.windows(tile)[work])
+                            before, latest = decided[max(pixels - 2, 0)], decided[pixels - 1]
                         else:
-                            last = begin + pixels
-                            before, latest = last - 2, last - 1
-                            self._publish(begin + 1, last, partial(_window_list, layer, tile, work))
+                            before, latest, free = (
+                                begin + pixels - 2, begin + pixels - 1, begin + max(pixels, latency.ACCUMULATE))
+                            last = latest + latency.WINDOW_READ
+                            self._taken, self._read = free, free + 1
+                            self._publish(begin + latency.WINDOW_READ, last, partial(_window_list, layer, tile, work))
                         if pixels == 1:
                             before = previous
-                        free = last + max(latency.ACCUMULATE - pixels, 0)
                         self._weights.freed.post(last + latency.SLOT_FREED)
                         passes += 1
                     self.tile_done.post(last + latency.ACTIVATION_READ + self._depth)
@@ -87,24 +94,30 @@ class PassSequencer:
         self.moved.notify()
 
     def _read_contested(self, begin: int, windows: list[int]):
-        """Process: the cycles of the last two decisions and of the last read, with reads refused where the
-        post-processor reads pooled bytes in the same memory. Those are known some cycles ahead. A window is
-        decided on in the cycle in which the one before is read."""
-        kernel = self._kernel
-        cycle = first = begin + 1
-        before, latest, last, reads = begin, begin, begin, []
-        for touched in windows:
+        """Process: the cycles of a pass's decisions, the next cycle in which something can be decided, and the one of
+        the last read, with reads refused where the post-processor reads pooled bytes in the same memory. Those are
+        known some cycles ahead. The slice holds two windows; one is taken from it when the one before is read."""
+        kernel, free, taken, read = self._kernel, begin, self._taken, self._read
+        first = max(free + latency.WINDOW_READ, read + 1)
+        decided, reads = [], []
+        for touched in windows + [0] * (latency.ACCUMULATE - len(windows)):
+            decided.append(free)
+            free, taken = max(free, taken) + 1, max(free + 1, read)
+            cycle = taken + 1
             while True:
-                if cycle >= kernel.now + latency.POST_POOL_READ - latency.POST_READ:
+                if touched and cycle >= kernel.now + latency.POST_POOL_READ - latency.POST_READ:
                     if reads:
                         self._publish(first, cycle - 1, reads.copy)
                         first, reads = cycle, []
                     yield cycle - 1
                 refused = self._urgent.get(cycle, 0) & touched
                 reads.append(0 if refused else touched)
-                cycle += 1
                 if not refused:
                     break
-            before, latest, last = latest, last, cycle - 1
-        self._publish(first, last, reads.copy)
-        return before, latest, last
+                cycle += 1
+            read = cycle
+            if touched:
+                last = read
+        self._publish(first, read, reads.copy)
+        self._taken, self._read = taken, read
+        return decided, free, last

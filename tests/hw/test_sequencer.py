@@ -113,7 +113,7 @@ class Bench:
             ctx.set(command.valid, 0)
 
     async def neighbours(self, ctx):
-        dut, config, data, waiting = self.dut, self.config, {}, None
+        dut, config, data, waiting, refused = self.dut, self.config, {}, None, None
         build_rate, free_rate, ready_rate = .5, .5, .5
         for cycle in range(LIMIT):
             if cycle % 100 == 0:
@@ -129,13 +129,14 @@ class Bench:
             ctx.set(dut.window_data, data.pop(cycle, self.rng.getrandbits(8 * config.lanes)))
             ready = self.chance(max(ready_rate, .3))
             ctx.set(dut.window.ready, ready)
+            offered = ctx.get(dut.window.payload.address) if ctx.get(dut.window.valid) else None
+            assert refused in (None, offered), "a window that was not taken is gone"
+            refused = None if ready else offered
             if ready:
                 if waiting is not None:
                     data[cycle + latency.ACTIVATION_READ] = sum(
                         self.memory[(waiting + n) % len(self.memory)] % 256 << 8 * n for n in range(config.lanes))
-                waiting = ctx.get(dut.window.payload.address) if ctx.get(dut.window.valid) else None
-            else:
-                assert not ctx.get(dut.window.valid)
+                waiting = offered
 
             self.check(ctx, cycle)
             # What happened in this cycle counts from the next one on.
