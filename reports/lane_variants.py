@@ -156,7 +156,8 @@ def _plane_dots(m: Module, config: EngineConfig, activations: data.View, rows: S
     dots = []
     for row in rows:
         column = Module()
-        dots.append(plane_dot(column, config, latency.tree_stages(config) - 1, activations, data.View(layout, row), 1))
+        stages = latency.tree_stages(config) - 1
+        dots.append(plane_dot(column, config, stages, activations, data.View(layout, row), 1))
         m.submodules += column
     return dots
 
