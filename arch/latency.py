@@ -73,6 +73,12 @@ DONE = 2
 first cycle in which it counts as done."""
 
 
+def word_wait(config: EngineConfig) -> int:
+    """From a step in which decoder lanes ask for words to the first one that can use them, less the cycles in which
+    these words are taken from the mask buffer."""
+    return 2 * config.step_cycles - 1
+
+
 def tree_levels(config: EngineConfig) -> int:
     """Levels of additions in a column's adder tree. The trees of bit planes are joined by more of them."""
     levels = config.lanes.bit_length() - 1

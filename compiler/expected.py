@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from arch import latency
 from arch.config import ANS_BITS, MASK_WORD_BITS, EngineConfig
 from compiler.geometry import Geometry
 from compiler.sizes import MaskSize
@@ -141,12 +142,12 @@ def expected_mask(geometry: Geometry, weights: Coats | Stored, config: EngineCon
     code = code_of(weights, count)
     lengths = _fixed(weights.bits) if code == "stored" else _lengths(histogram(weights, count), code)
     return _expected(geometry.layer.out_channels, geometry.layer.kernel, geometry.run_bytes, lengths, config.columns,
-                     config.lanes, config.build_columns, config.refill_words)
+                     config.lanes, config.build_columns, config.refill_words, latency.word_wait(config))
 
 
 @functools.lru_cache(maxsize=4096)
 def _expected(out: int, kernel: int, run: int, lengths: _Lengths, columns: int, lanes: int,
-              build_columns: int, refill: int) -> ExpectedMask:
+              build_columns: int, refill: int, wait: int) -> ExpectedMask:
     groups, lane = np.arange(build_columns)[:, None], np.arange(min(run, lanes))
     tiles, chunks = -(-out // columns), -(-run // lanes)
     used = build_columns * lane.size
@@ -193,17 +194,17 @@ def _expected(out: int, kernel: int, run: int, lengths: _Lengths, columns: int, 
     tile_words = np.minimum(requested(symbols * lengths.mean + lengths.head), words).astype(np.int64)
     steps = -(-np.diff(built) // build_columns) * kernel * chunks
     asks = np.diff(symbols.sum(axis=1)) / steps  # symbols of a step
-    served = [math.ceil(count * _service(round(lanes_there), lengths, refill))
+    served = [math.ceil(count * _service(round(lanes_there), lengths, refill, wait))
               for count, lanes_there in zip(steps.tolist(), asks.tolist())]
     return ExpectedMask(MaskSize(words, (*tile_words[:-1].tolist(), words), tuple(served)), bits)
 
 
 @functools.lru_cache(maxsize=4096)
-def _service(lanes: int, lengths: _Lengths, refill: int) -> float:
+def _service(lanes: int, lengths: _Lengths, refill: int, wait: int) -> float:
     """Cycles in which a step's requests are served: each of its lanes asks for a word or not."""
     share = lengths.mean / MASK_WORD_BITS
-    if lengths.fixed:  # all of them in the same step
-        return share * -(-lanes // refill)
+    if lengths.fixed:  # all of them in the same step, and none goes on before it has its word
+        return share * (-(-lanes // refill) + wait)
     chance, cycles = (1 - share) ** lanes, 0.
     for words in range(1, lanes + 1):
         chance *= (lanes - words + 1) / words * share / (1 - share)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from arch import latency
 from arch.config import ANS_BITS, EngineConfig
 from compiler.timing.requests import Requests, requests
 from golden import ans
@@ -109,11 +110,15 @@ def _coded(layers: Sequence[CodedLayer], config: EngineConfig) -> Iterator[tuple
 
 
 def _tile_cycles(layer: CodedLayer, asked: Requests, config: EngineConfig) -> tuple[int, ...]:
-    """Cycles in which the requests of every column tile are served: those of a step take whole cycles."""
+    """Cycles in which the requests of every column tile are served: those of a step take whole cycles. Symbols of one
+    length make all lanes ask in the same step and wait for each other's words."""
     out, kernel, run = layer.values.shape
     columns = np.minimum(config.columns, out - np.arange(0, out, config.columns))
     steps = -(-columns // config.build_columns) * kernel * -(-run // config.lanes)
-    cycles = -(-np.diff(asked.asked) // config.refill_words)
+    words = np.diff(asked.asked)
+    cycles = -(-words // config.refill_words)
+    if layer.code in ("raw", "stored") or (layer.code, layer.size) == ("unary", 1):
+        cycles += (words > 0) * latency.word_wait(config)
     return tuple(np.add.reduceat(cycles, np.cumsum(steps) - steps).tolist())
 
 

@@ -154,7 +154,7 @@ def test_requests_against_lanes_one_by_one():
         takes = [lane for lane in words if part[step, lane]]
         assert found.current[step] == max(words[lane][consumed[lane] // 16] for lane in takes)
         assert found.following[step] == max((words[lane][consumed[lane] // 16 + 1] for lane in takes
-                                             if consumed[lane] % 16 + longest > 16), default=0)
+                                             if consumed[lane] % 16 + longest >= 16), default=0)
         for lane in words:
             before, consumed[lane] = consumed[lane], consumed[lane] + int(lengths[step, lane])
             if consumed[lane] // 16 > before // 16:
