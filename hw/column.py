@@ -25,8 +25,8 @@ class Column(wiring.Component):
 
     Latency, in cycles after the activations (S = ``tree_stages``):
 
-    * 0: ``slot`` is read, products are registered; rows written in this cycle are not seen yet. Lanes of planes do so in
-      cycle 1, and S counts it.
+    * 0: ``slot`` is read, products are registered; rows written in this cycle are not seen yet. Lanes of planes do so
+      in cycle 1, and S counts it.
     * 1..S: adder tree, a register every two levels; in cycle S - 1 ``read_addresses`` names the old partial sum.
     * S + 1: dot product and old partial sum are added (``first``: the dot product alone) and written where
       ``store_valid`` and ``store_address`` say. The sum can be read from cycle S + 2.
