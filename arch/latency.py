@@ -103,26 +103,26 @@ REQUANTISE = 5
 POST_TILE = 1
 """From the pulse that a half is complete to the decision of its first step in a post-processor that waits for it."""
 
-POST_READ = 1
+POST_READ = 2
 """From the decision of a step in the post-processor to the read of its residual, for which it waits. The cycles that it
 has to wait come on top of the three that follow."""
 
-POST_HALF_FREED = 3
+POST_HALF_FREED = 4
 """From the decision of a half's last step to the pulse that the half is free."""
 
-POST_WRITE = 7 + REQUANTISE
+POST_WRITE = 8 + REQUANTISE
 """From the decision of a step in the post-processor to its write, and to `layer_done` with the layer's last write."""
 
 POST_POOL_READ = POST_WRITE - 1 - ACTIVATION_READ
 """From the decision of a step that updates a pooled byte to the read of that byte."""
 
-POST_COLUMN_TILE = 4
+POST_COLUMN_TILE = 5
 """Idle cycles of the post-processor between two column tiles."""
 
-POST_LAYER = POST_WRITE
+POST_LAYER = POST_WRITE - POST_READ
 """Idle cycles of the post-processor between two layers: the first step of a layer may read what the last one wrote."""
 
-POST_AVERAGE = POST_WRITE - 3
+POST_AVERAGE = POST_WRITE - 4
 """Idle cycles of the post-processor before the steps that write the averages of a column tile."""
 
 POOL_UPDATE = POST_WRITE + 1 - POST_POOL_READ

@@ -131,9 +131,9 @@ def run_layer(timeline: Timeline, geometry: Geometry, mask: MaskSize, tiling: Ti
     for (columns, build), alike in itertools.groupby(tiles):
         moment = _repeat(len(list(alike)), functools.partial(column_tile, columns, build), moment)
     array, builder, post, half, other = moment
-    # The post-processor takes the next layer when this one is done.
-    post += latency.POST_LAYER - latency.POST_COLUMN_TILE
-    return Timeline(array, builder, post, (half, other), (*timeline.done, post + 1))
+    post -= latency.POST_COLUMN_TILE
+    done = post + latency.POST_WRITE + 1
+    return Timeline(array, builder, post + latency.POST_LAYER, (half, other), (*timeline.done, done))
 
 
 def tilings(geometry: Geometry, mask: MaskSize, config: EngineConfig) -> list[Tiling]:

@@ -10,6 +10,7 @@ from arch.descriptor import PoolMode
 from hw.commands import PostCommand
 from hw.parameters import row_offset
 from hw.pool import PoolWindows
+from hw.queue import RegisterSlice
 
 __all__ = ["DrainWalker", "drain_step"]
 
@@ -29,7 +30,7 @@ def drain_step(config: EngineConfig) -> data.StructLayout:
         "average": 1,
         #: The result is joined with what the activation memory holds at ``address``.
         "update": 1,
-        #: The group has a residual; it was asked for when the step was decided.
+        #: The group has a residual.
         "residual": 1,
         #: Lane 0 is a channel of a wide layer.
         "wide": 1,
@@ -56,16 +57,19 @@ class DrainWalker(wiring.Component):
     """Turns finished halves of the partial sums into steps: pixel, (maximum-pool target), group.
 
     Operation: takes a layer, then for every column tile and pixel tile waits for the half's sums and the column tile's
-    parameter rows and issues its steps. Every address is kept by adding. A step with a residual stays until the
-    activation memory reads that; meanwhile the whole walk stands still. The read comes before the write of the same
-    bytes, so an output may overwrite its residual in place.
+    parameter rows and decides on its steps. Every address is kept by adding. What is decided in a cycle, a step or
+    none, goes through a register slice, which keeps the distances between steps and stands between the activation
+    memory and the walk. At its end, the activation memory takes the residual of the step, and the step stays until that
+    is read; meanwhile those behind it fill the slice, then the whole walk stands still. The read comes before the write
+    of the same bytes, so an output may overwrite its residual in place.
 
     Progress: what can refuse a residual is a read of a pooled byte, of which at most ``latency.POST_WRITE`` are on
-    their way, and a window read of the array. While the walk stands still, the array can finish at most the tile that
-    it works on: the other half of the partial sums is this one. Then it makes no window reads, and the residual gets
-    through. So a layer whose residual lies where its windows are goes on, at worst by array and drain taking turns.
+    their way, and a window read of the array. While a step waits, its half of the partial sums is not freed, whatever
+    the walk has decided since: a step frees it further on. So the array can finish at most the tile that it works on,
+    in the other half. Then it makes no window reads, and the residual gets through. So a layer whose residual lies
+    where its windows are goes on, at worst by array and drain taking turns.
 
-    Latency: a step follows its decision by one cycle. A pixel takes ``groups`` = ceil(channels of the column tile / R)
+    Latency: a step follows its decision by two cycles. A pixel takes ``groups`` = ceil(channels of the column tile / R)
     cycles, in a wide layer one per channel. With a maximum pool it takes ``max(targets * groups, POOL_UPDATE)`` cycles,
     1 if it has no target, and the last pixel of a map row ``targets * groups + POOL_UPDATE``. Cycles that residuals
     wait come on top. Pixel tiles that are ready follow each other without a gap, column tiles with one of
@@ -78,17 +82,17 @@ class DrainWalker(wiring.Component):
     start, tile_done, rows_ready
         As :class:`PostProcessor`.
     settled : In(1)
-        Every step that accumulates has reached the sums of the average pool.
+        Every ``step`` so far that accumulates is in the sums of the average pool before one decided next reads them.
     layer_ends : In(1)
         The next layer may be taken: everything of the last one is written before the first residual can be read.
     layer : Out(PostCommand)
         The layer at work, static until ``layer_ends``.
     residual : Out(stream of {address})
-        The residual of the step that is decided in this cycle. Without ``ready`` that of ``step`` was not read.
+        The residual of the step that will be ``step``. Without ``ready`` that of ``step`` was not read.
     step : Out(drain_step)
         Goes with ``residual.ready``.
     pool_offset : Out(unsigned)
-        What a maximum pool adds to the address of the step that went in the cycle before.
+        What a maximum pool adds to the address of ``step``, else 0.
     """
 
     def __init__(self, config: EngineConfig):
@@ -108,12 +112,12 @@ class DrainWalker(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, layer, step, residual = self._config, self.layer, self.step, self.residual.payload.address
+        config, layer = self._config, self.layer
         lanes, address_bits = config.requantiser_lanes, config.activation_address_bits
         lane_bits = lanes.bit_length() - 1
 
         m.submodules.windows = windows = PoolWindows(config)
-        m.d.comb += [windows.layer.eq(layer), self.pool_offset.eq(windows.offset)]
+        m.d.comb += windows.layer.eq(layer)
         maximum, average = Signal(), Signal()
         m.d.comb += [maximum.eq(layer.pool == PoolMode.MAX), average.eq(layer.pool == PoolMode.AVERAGE)]
 
@@ -129,7 +133,7 @@ class DrainWalker(wiring.Component):
         tile_base, channels_left = Signal(16), Signal(16)
         columns, last_column = Signal(range(config.columns + 1)), Signal()
         rows = (columns + (lanes - 1)) >> lane_bits
-        output_base, residual_base = Signal(address_bits), Signal(address_bits)
+        output_base, residual_base, residual = Signal(address_bits), Signal(address_bits), Signal(address_bits)
         next_residual_base = residual_base + layer.out_channels
         # Pixels.
         pixels_left, tile_left, last_tile = Signal(24), Signal(range(config.partial_sums + 1)), Signal()
@@ -143,8 +147,13 @@ class DrainWalker(wiring.Component):
         hold = Signal(range(latency.POOL_UPDATE))
 
         issue, averaging, end_pixel, end_column, end_layer = Signal(), Signal(), Signal(), Signal(), Signal()
-        moves = self.residual.ready
-        m.d.comb += windows.stall.eq(~moves)
+        m.submodules.slice = register_slice = RegisterSlice(data.StructLayout({
+            "step": drain_step(config),
+            "residual": address_bits,
+            "column_offset": address_bits,
+            "row_offset": address_bits,
+        }))
+        decided, leaving, moves = register_slice.enter.payload, register_slice.leave.payload, register_slice.enter.ready
 
         whole = Signal()  # there are more pixels than those of a tile
 
@@ -173,7 +182,8 @@ class DrainWalker(wiring.Component):
                 with m.If(self.command.valid):
                     m.next = "COLUMN"
             with m.State("COLUMN"):
-                with m.If(moves):
+                # Every step of the column tile before has its residual.
+                with m.If(moves & ~Cat(step.valid | step.frees_half for step in (leaving.step, self.step)).any()):
                     m.d.comb += windows.restart.eq(1)
                     m.d.sync += [
                         last_column.eq(channels_left <= config.columns),
@@ -187,9 +197,7 @@ class DrainWalker(wiring.Component):
                         whole.eq(layer.pixels > layer.tile_pixels),
                         first_pixel.eq(1),
                     ]
-                    m.next = "RELEASE"
-            with m.State("RELEASE"):
-                m.next = "ROWS"
+                    m.next = "ROWS"
             with m.State("ROWS"):
                 # Those of the column tile before are given back in this cycle.
                 m.next = "TILE"
@@ -205,7 +213,7 @@ class DrainWalker(wiring.Component):
                 with m.If(moves):
                     empty = maximum & windows.empty
                     finished = empty | (last_group & (~maximum | windows.single))
-                    m.d.comb += [issue.eq(~empty), self.residual.valid.eq(layer.residual & ~empty)]
+                    m.d.comb += issue.eq(~empty)
                     with m.If(issue):
                         next_group()
                         with m.If(last_group):
@@ -252,10 +260,10 @@ class DrainWalker(wiring.Component):
                                 with m.Else():
                                     m.next = "COLUMN"
             with m.State("SETTLE"):
-                with m.If(self.settled):
+                with m.If(moves & ~leaving.step.accumulate & self.settled):
                     m.next = "AVERAGE"
             with m.State("AVERAGE"):
-                m.d.comb += averaging.eq(1)
+                m.d.comb += averaging.eq(1)  # there is room: no step is left that could wait
                 next_group()
                 with m.If(last_group):
                     m.next = "COLUMN"
@@ -266,26 +274,38 @@ class DrainWalker(wiring.Component):
                 with m.If(self.layer_ends):
                     m.next = "LAYER"
 
-        with m.If(moves):
+        step = decided.step
+        m.d.comb += [
+            register_slice.enter.valid.eq(1),
+            step.valid.eq(issue | averaging),
+            step.write.eq((issue & ~average) | averaging),
+            step.accumulate.eq(issue & average),
+            step.initial.eq(first_pixel),
+            step.average.eq(averaging),
+            step.update.eq(issue & maximum & ~windows.first),
+            step.residual.eq(issue & layer.residual),
+            step.wide.eq(layer.wide),
+            step.count.eq(issue & fresh & ~layer.wide),
+            step.half.eq(half),
+            step.pixel.eq(pixel),
+            step.row.eq(channel >> lane_bits),
+            step.lane.eq(channel & (lanes - 1)),
+            step.mask.eq(Cat(channels_in_group > lane for lane in range(lanes))),
+            step.address.eq(output_base + Mux(layer.wide, channel << 2, channel)),
+            step.frees_half.eq(free_half),
+            step.release.eq(Mux(end_column, rows, 0)),
+            step.last.eq(end_layer),
+            decided.residual.eq(residual),
+            decided.column_offset.eq(windows.column_offset),
+            decided.row_offset.eq(windows.row_offset),
+            self.residual.valid.eq(leaving.step.residual),
+            self.residual.payload.address.eq(leaving.residual),
+            register_slice.leave.ready.eq(self.residual.ready),
+        ]
+        with m.If(self.residual.ready):
             m.d.sync += [
-                step.valid.eq(issue | averaging),
-                step.write.eq((issue & ~average) | averaging),
-                step.accumulate.eq(issue & average),
-                step.initial.eq(first_pixel),
-                step.average.eq(averaging),
-                step.update.eq(issue & maximum & ~windows.first),
-                step.residual.eq(issue & layer.residual),
-                step.wide.eq(layer.wide),
-                step.count.eq(issue & fresh & ~layer.wide),
-                step.half.eq(half),
-                step.pixel.eq(pixel),
-                step.row.eq(channel >> lane_bits),
-                step.lane.eq(channel & (lanes - 1)),
-                step.mask.eq(Cat(channels_in_group > lane for lane in range(lanes))),
-                step.address.eq(output_base + Mux(layer.wide, channel << 2, channel)),
-                step.frees_half.eq(free_half),
-                step.release.eq(Mux(end_column, rows, 0)),
-                step.last.eq(end_layer),
+                self.step.eq(leaving.step),
+                self.pool_offset.eq(Mux(maximum, leaving.column_offset + leaving.row_offset, 0)),
             ]
         with m.If(self.start):
             m.d.sync += [tiles_ready.eq(0), half.eq(0)]

@@ -79,15 +79,13 @@ class PoolWindows(wiring.Component):
     Targets come column by column, the later window first: the target that the next pixel shares is then never earlier
     in the next pixel's list, so updates of one pooled pixel within a map row are at least a pixel's duration apart.
 
-    Latency: registered; ``offset`` follows two cycles behind the target, besides those with ``stall``.
+    Latency: registered; the offsets are those of the current target.
 
     Members
     -------
     layer : In(PostCommand)
         Static from ``restart`` on; ``pool_kernel <= 2 * pool_stride``.
     restart, advance, drop : In(1)
-    stall : In(1)
-        The target of the cycle before waits; with none of the three above.
     empty : Out(1)
         The current pixel has no pending target.
     single : Out(1)
@@ -96,8 +94,8 @@ class PoolWindows(wiring.Component):
         The current pixel is the first of the current target's window.
     row_end : Out(1)
         The current pixel is the last of a map row.
-    offset : Out(unsigned)
-        Byte offset, for channel 0, of the target that was current two cycles before.
+    column_offset, row_offset : Out(unsigned)
+        Their sum is the byte offset, for channel 0, of the current target.
     """
 
     def __init__(self, config: EngineConfig):
@@ -107,12 +105,12 @@ class PoolWindows(wiring.Component):
             "restart": In(1),
             "advance": In(1),
             "drop": In(1),
-            "stall": In(1),
             "empty": Out(1),
             "single": Out(1),
             "first": Out(1),
             "row_end": Out(1),
-            "offset": Out(config.activation_address_bits),
+            "column_offset": Out(config.activation_address_bits),
+            "row_offset": Out(config.activation_address_bits),
         })
 
     def elaborate(self, platform):
@@ -168,12 +166,7 @@ class PoolWindows(wiring.Component):
             self.single.eq(~self.empty & ((pending & (pending - 1)) == 0)),
             self.first.eq(Mux(column_far, column.far_first, column.near_first)
                           & Mux(row_far, row.far_first, row.near_first)),
+            self.column_offset.eq(column.offset - Mux(column_far, layer.out_channels, 0)),
+            self.row_offset.eq(row.offset - Mux(row_far, layer.pool_row_bytes, 0)),
         ]
-        column_offset, row_offset = Signal.like(self.offset), Signal.like(self.offset)
-        with m.If(~self.stall):
-            m.d.sync += [
-                column_offset.eq(column.offset - Mux(column_far, layer.out_channels, 0)),
-                row_offset.eq(row.offset - Mux(row_far, layer.pool_row_bytes, 0)),
-            ]
-        m.d.sync += self.offset.eq(column_offset + row_offset)
         return m

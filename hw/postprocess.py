@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 
 from arch import latency
 from arch.config import EngineConfig
-from arch.descriptor import PoolMode
 from hw.bits import count_ones
 from hw.commands import PostCommand
 from hw.drain import DrainWalker, drain_step
@@ -26,7 +25,7 @@ class PostProcessor(wiring.Component):
     layer before.
 
     A pooled byte is read late in the pipeline, which never stalls: its read is never refused. A residual is read at the
-    pipeline's beginning: it is patient, gives way to pooled bytes, and the walk waits for it (:class:`DrainWalker`,
+    pipeline's beginning: it is patient, gives way to pooled bytes, and its step waits for it (:class:`DrainWalker`,
     which also says why it gets through).
 
     Latency: ``LATENCY`` cycles from the walk's decision to the data of the write, one group of R channels per cycle;
@@ -44,8 +43,8 @@ class PostProcessor(wiring.Component):
     drain_half, drain_address : Out, sums : In
         Read side of the partial sums, sums one cycle after the address.
     pool : Out({valid, address}), residual : Out(stream of {address}), aux_data : In
-        Requests to the activation memory. A pooled byte is read in the next cycle, a residual, offered only with
-        ``ready``, in the next one with ``ready``; not both. Data come ``latency.ACTIVATION_READ`` cycles after that.
+        Requests to the activation memory. A pooled byte is read in the next cycle, a residual that is taken in the
+        next one with ``ready``; not both. Data come ``latency.ACTIVATION_READ`` cycles after that.
     residual_waits : Out(1)
         A step was held back because its residual could not be read.
     write : Out({valid, address, mask}), write_data : Out
@@ -105,38 +104,38 @@ class PostProcessor(wiring.Component):
         wiring.connect(m, walker.residual, wiring.flipped(self.residual))
         m.d.comb += self.residual_waits.eq(~self.residual.ready)
 
-        # steps[n] is the walker's step n cycles after it was decided, besides those that its residual waits in cycle 1.
-        steps = [None, walker.step]
-        for stage in range(2, self.LATENCY):
+        # steps[n] is the walker's step n cycles after it was decided, besides those that its residual waits in cycle 2
+        # and those that it waits for residuals before that.
+        steps = [None, None, walker.step]
+        for stage in range(3, self.LATENCY):
             steps.append(Signal(drain_step(config), name=f"step_{stage}"))
             m.d.sync += steps[stage].eq(steps[stage - 1])
         with m.If(~self.residual.ready):
-            m.d.sync += steps[2].eq(0)
-        m.d.sync += steps[3].address.eq(
-            steps[2].address + Mux(layer.pool == PoolMode.MAX, walker.pool_offset, 0))
+            m.d.sync += steps[3].eq(0)
+        m.d.sync += steps[3].address.eq(walker.step.address + walker.pool_offset)
 
         update = steps[latency.POST_POOL_READ - 1]
         m.d.comb += [self.pool.valid.eq(update.update), self.pool.address.eq(update.address)]
 
-        # Cycle 3: sums and parameters are asked for; cycle 4: they come, and the group is picked out.
+        # Cycle 4: sums and parameters are asked for; cycle 5: they come, and the group is picked out.
         m.d.comb += [
-            self.drain_half.eq(steps[3].half),
-            self.drain_address.eq(steps[3].pixel),
-            self.row.eq(steps[3].row),
-            self.half_freed.eq(steps[3].frees_half),
-            self.release.eq(steps[3].release),
+            self.drain_half.eq(steps[4].half),
+            self.drain_address.eq(steps[4].pixel),
+            self.row.eq(steps[4].row),
+            self.half_freed.eq(steps[4].frees_half),
+            self.release.eq(steps[4].release),
         ]
         group_bits = lanes * config.accumulator_bits
         picked = Signal(data.ArrayLayout(signed(config.accumulator_bits), lanes), reset_less=True)
         records = Signal(parameter_row(config), reset_less=True)
-        with m.If(steps[4].valid):
-            with m.Switch(steps[4].row):
+        with m.If(steps[5].valid):
+            with m.Switch(steps[5].row):
                 for group in range(groups):
                     with m.Case(group):
                         m.d.sync += picked.eq(self.sums.as_value()[group * group_bits:(group + 1) * group_bits])
             m.d.sync += records.eq(self.record)
 
-        # Cycle 5: the requantiser's operands, with the residual, which has come. A wide layer's channel goes through
+        # Cycle 6: the requantiser's operands, with the residual, which has come. A wide layer's channel goes through
         # lane 0.
         m.submodules.averages = averages = Memory(
             shape=data.ArrayLayout(signed(ACCUMULATOR_BITS), lanes), depth=max(2, groups), init=[])
@@ -148,26 +147,26 @@ class PostProcessor(wiring.Component):
             m.d.comb += port.eq(register)
             return register
 
-        m.d.sync += requantiser.valid.eq(steps[5].valid)
+        m.d.sync += requantiser.valid.eq(steps[6].valid)
         shift, clamp_low, wide, residual_multiplier = (
             operand(getattr(requantiser, name)) for name in ("shift", "clamp_low", "wide", "residual_multiplier"))
         accumulators, multipliers, biases, residual_operands = (
             [operand(port) for port in getattr(requantiser, name)]
             for name in ("accumulators", "multipliers", "biases", "residuals"))
-        with m.If(steps[5].valid):
+        with m.If(steps[6].valid):
             m.d.sync += [
-                residual_multiplier.eq(Mux(steps[5].residual, layer.residual_multiplier, 0)),
-                wide.eq(steps[5].wide),
-                shift.eq(Mux(steps[5].average, layer.pool_shift, layer.shift)),
-                clamp_low.eq(Mux(steps[5].average, -128, layer.clamp_low)),
+                residual_multiplier.eq(Mux(steps[6].residual, layer.residual_multiplier, 0)),
+                wide.eq(steps[6].wide),
+                shift.eq(Mux(steps[6].average, layer.pool_shift, layer.shift)),
+                clamp_low.eq(Mux(steps[6].average, -128, layer.clamp_low)),
             ]
             for lane in range(lanes):
                 m.d.sync += [
-                    accumulators[lane].eq(Mux(steps[5].average, totals.data[lane], picked[lane])),
-                    multipliers[lane].eq(Mux(steps[5].average, layer.pool_multiplier, records[lane].multiplier)),
-                    biases[lane].eq(Mux(steps[5].average, 0, records[lane].bias)),
+                    accumulators[lane].eq(Mux(steps[6].average, totals.data[lane], picked[lane])),
+                    multipliers[lane].eq(Mux(steps[6].average, layer.pool_multiplier, records[lane].multiplier)),
+                    biases[lane].eq(Mux(steps[6].average, 0, records[lane].bias)),
                 ]
-            with m.Switch(steps[5].lane):
+            with m.Switch(steps[6].lane):
                 for lane in range(1, lanes):
                     with m.Case(lane):
                         m.d.sync += [
@@ -179,21 +178,21 @@ class PostProcessor(wiring.Component):
             m.d.sync += [residual.eq(self.aux_data.word_select(lane, 8))
                          for lane, residual in enumerate(residual_operands)]
 
-        # Cycle 6: they enter; cycle 11: the result leaves, and a pooled byte comes from the activation memory.
-        leave = 6 + Requantiser.LATENCY
+        # Cycle 7: they enter; cycle 12: the result leaves, and a pooled byte comes from the activation memory.
+        leave = 7 + Requantiser.LATENCY
 
-        # Cycle 11: sums of the average pool.
+        # Cycle 12: sums of the average pool.
         step, outputs = steps[leave], requantiser.outputs
         m.d.comb += [
-            walker.settled.eq(~Cat(steps[stage].accumulate for stage in range(1, leave - 2)).any()),
-            totals.addr.eq(Mux(steps[5].average, steps[5].row, step.row)),
+            walker.settled.eq(~Cat(steps[stage].accumulate for stage in range(2, leave - 3)).any()),
+            totals.addr.eq(Mux(steps[6].average, steps[6].row, step.row)),
             totals_write.addr.eq(step.row),
             totals_write.en.eq(step.accumulate),
         ]
         m.d.comb += [totals_write.data[lane].eq(outputs[lane] + Mux(step.initial, 0, totals.data[lane]))
                      for lane in range(lanes)]
 
-        # Cycle 11: where the result goes; cycle 12: the result.
+        # Cycle 12: where the result goes; cycle 13: the result.
         stored = [Mux(step.update & (old > output), old, output)
                   for old, output in ((self.aux_data[8 * lane:8 * lane + 8].as_signed(), outputs[lane])
                                       for lane in range(lanes))]
@@ -209,8 +208,8 @@ class PostProcessor(wiring.Component):
         with m.If(step.write):
             m.d.sync += self.write_data.eq(
                 Mux(step.wide, requantiser.wide_output, Cat(value[:8] for value in stored)))
-        # What is taken five cycles on may read from the cycle after `layer_done` on.
-        m.d.comb += walker.layer_ends.eq(steps[leave - 4].last)
+        # What is decided five cycles on is read two cycles later, in the cycle after `layer_done`.
+        m.d.comb += walker.layer_ends.eq(steps[leave - 5].last)
         if config.trace:
             m.d.sync += [self.trace[name].eq(self.write[name]) for name in ("valid", "address", "mask")]
             m.d.comb += self.trace.data.eq(self.write_data)

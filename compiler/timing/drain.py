@@ -12,6 +12,34 @@ from compiler.timing.transfer import Done
 from compiler.timing.work import Layer
 
 
+class _Walk:
+    """When steps, or cycles without one, are decided and go on, through the register slice to the read."""
+
+    def __init__(self):
+        self.restart(0)
+
+    def restart(self, cycle: int):
+        """Nothing waits; what comes next is decided in ``cycle``."""
+        #: When the last step was decided, its residual was taken, and was read: from then on the next can be taken.
+        self.decided, self.taken, self.read = cycle - 1, cycle, cycle + 1
+        self._taken_before = cycle - 1
+
+    def decide(self) -> int:
+        """Decides the next step as soon as there is room. The first cycle in which its residual can be read; ``read``
+        is set to it."""
+        self.decided = max(self.decided, self._taken_before) + 1
+        self._taken_before, self.taken = self.taken, max(self.decided + 1, self.read)
+        self.read = self.taken + 1
+        return self.read
+
+    def wait(self, cycle: int):
+        """No steps are decided up to ``cycle``."""
+        if cycle > self.read:
+            self.restart(cycle + 1)
+        while self.decided < cycle:
+            self.decide()
+
+
 class PostProcessor:
     """Takes one layer after another; halves of the partial sums, in order, pixel by pixel."""
 
@@ -45,14 +73,14 @@ class PostProcessor:
     def _run(self):
         sequencer = self._sequencer
         tiles, free = 0, 0
+        walk = _Walk()
         for number, layer in enumerate(self._layers):
             visible = yield from self._queue.visible(number)
             taken = max(visible, free)
             self._queue.take(taken)
             contested = self._contested(number)
-            waits = taken + latency.POST_COLUMN_TILE  # in this cycle it looks for a finished half
-            # The cycle of the last decision, and the one in which that step has its residual.
-            end = left = taken
+            # In this cycle it looks for a finished half.
+            waits = taken + latency.POST_COLUMN_TILE - latency.POST_READ
             rows = 0
             for column in range(len(layer.tile_channels)):
                 rows += layer.rows(column)
@@ -60,30 +88,32 @@ class PostProcessor:
                 for tile, pixels in enumerate(layer.tile_sizes):
                     done = yield from sequencer.tile_done.get(tiles)
                     if tile == 0:
-                        begin = max(waits, done, (yield from self._parameters.ready(number, rows))) + latency.POST_TILE
-                    else:
-                        begin = left if done <= end else max(left, done) + latency.POST_TILE
+                        ready = yield from self._parameters.ready(number, rows)
+                        walk.restart(max(waits, done, ready) + latency.POST_TILE)
+                    elif done > walk.decided:
+                        walk.wait(done)
                     if layer.pool == PoolMode.MAX and layer.residual:
-                        end, left = yield from self._drain_pool_contested(begin, layer, column, first, pixels)
+                        yield from self._drain_pool_contested(walk, layer, column, first, pixels)
                     elif contested:
-                        end, left = yield from self._drain_contested(begin, layer, column, first, pixels)
+                        yield from self._drain_contested(walk, layer, column, first, pixels)
                     else:
                         drain = self._drain_pool if layer.pool == PoolMode.MAX else self._drain
-                        end = drain(begin, layer, column, first, pixels)
-                        left = end + latency.POST_READ
-                    sequencer.half_freed.post(left - latency.POST_READ + latency.POST_HALF_FREED + 1)
+                        walk.restart(drain(walk.decided + 1, layer, column, first, pixels) + 1)
+                    # The decision of the last step, if nothing had made steps wait.
+                    end = walk.read - latency.POST_READ
+                    sequencer.half_freed.post(end + latency.POST_HALF_FREED + 1)
                     tiles += 1
                     first += pixels
-                self._parameters.release(left + 1, layer.rows(column), layer.parameter_keep,
+                self._parameters.release(end + latency.POST_HALF_FREED, layer.rows(column), layer.parameter_keep,
                                          column == len(layer.tile_channels) - 1)
                 if layer.pool == PoolMode.AVERAGE:
                     groups = layer.groups(column)
-                    begin = left - latency.POST_READ + latency.POST_AVERAGE + 1
+                    begin = end + latency.POST_AVERAGE + 1
                     self._write(begin, groups, lambda layer=layer, column=column: layer.averages(column).tolist())
-                    left = begin + groups - 1 + latency.POST_READ
-                waits = left - latency.POST_READ + latency.POST_COLUMN_TILE
-            self._done.layers.post(left - latency.POST_READ + latency.POST_WRITE + 1)
-            free = left - latency.POST_READ + latency.POST_LAYER - latency.POST_COLUMN_TILE
+                    end = begin + groups - 1
+                waits = end + latency.POST_COLUMN_TILE
+            self._done.layers.post(end + latency.POST_WRITE + 1)
+            free = end + latency.POST_READ + latency.POST_LAYER - latency.POST_COLUMN_TILE
 
     def _write(self, begin: int, steps: int, masks):
         """Steps decided from ``begin`` on, one per cycle, write ``masks()``."""
@@ -99,17 +129,25 @@ class PostProcessor:
                             lambda: layer.residuals(column, first, pixels).ravel().tolist())
         return begin + steps - 1
 
-    def _drain_contested(self, begin: int, layer: Layer, column: int, first: int, pixels: int):
-        """Process: the same, where a window read of the same memory makes a residual wait, and the cycle of its last
-        read. A step is decided in the cycle in which the residual of the one before is read."""
+    def _drain_contested(self, walk: _Walk, layer: Layer, column: int, first: int, pixels: int):
+        """Process: the same, where a window read of the same memory makes a residual wait."""
         kernel, sequencer = self._kernel, self._sequencer
         residuals = layer.residuals(column, first, pixels).ravel().tolist()
         writes = ([0] * len(residuals) if layer.pool == PoolMode.AVERAGE
                   else layer.writes(column, first, pixels).ravel().tolist())
-        cycle, step = begin + latency.POST_READ, 0
-        end = left = begin
+        cycle, step = walk.decide(), 0
         read: list[int] = []
         written: list[int] = []
+
+        def goes():
+            """The residual is read in ``cycle``."""
+            nonlocal cycle, step
+            walk.read = cycle
+            cycle += 1
+            step += 1
+            if step < len(residuals):
+                walk.decide()
+
         while step < len(residuals):
             known = max(kernel.now, sequencer.known)
             if cycle > known:
@@ -123,24 +161,21 @@ class PostProcessor:
                 count = min(until - cycle, len(residuals) - step)
                 read += residuals[step:step + count]
                 written += writes[step:step + count]
-                step += count
-                cycle += count
-                end, left = left if count == 1 else cycle - 2, cycle - 1
+                for _ in range(count):
+                    goes()
                 continue
             for window in windows[:until - cycle]:
                 # No store reads where a residual waits.
                 read.append(residuals[step])
                 if window & residuals[step]:
                     written.append(0)
+                    cycle += 1
                 else:
                     written.append(writes[step])
-                    step += 1
-                    end, left = left, cycle
-                cycle += 1
+                    goes()
                 if step == len(residuals):
                     break
         self._publish(cycle, read, written)
-        return end, left
 
     def _publish(self, cycle: int, read: list[int], written: list[int]):
         """Before ``cycle``, one step per cycle has read and will write these memories."""
@@ -171,45 +206,36 @@ class PostProcessor:
         self._write(begin, cycle - begin, lambda: written)
         return cycle - 1
 
-    def _drain_pool_contested(self, begin: int, layer: Layer, column: int, first: int, pixels: int):
-        """Process: the same with residuals, which give way to window reads and to reads of pooled bytes, and the cycle
-        in which the last step has its residual. Cycle by cycle, as in hw/drain.py."""
+    def _drain_pool_contested(self, walk: _Walk, layer: Layer, column: int, first: int, pixels: int):
+        """Process: the same with residuals, which give way to window reads and to reads of pooled bytes. Decision by
+        decision, as in hw/drain.py."""
         kernel, sequencer = self._kernel, self._sequencer
         groups = layer.groups(column)
         pooled, writes = layer.pooled(column), layer.pooled_writes(column)
         residuals = layer.residuals(column, first, pixels).tolist()
-        cycle = begin
-        decided = None  # what the step decided last reads and writes, and the pooled bytes that it updates
-
-        def go():
-            """Process: the first cycle from ``cycle`` on in which the last step goes on."""
-            at = cycle
-            while True:
-                while at > max(kernel.now, sequencer.known):
-                    yield at
-                if decided is None:
-                    return at
-                touched, written, updated = decided
-                if not (at in self._urgent or sequencer.windows.at(at) & touched):
-                    break
-                self._publish(at + 1, [touched], [0])
-                at += 1
-            self._publish(at + 1, [touched], [written])
-            if updated:
-                self._urgent[at - latency.POST_READ + latency.POST_POOL_READ] = updated
-            return at
-
         for pixel in range(first, first + pixels):
             row_end = (pixel + 1) % layer.map_width == 0
             steps = [(group, target, later) for target, later in layer.targets[pixel] for group in range(groups)]
             step, hold, fresh = 0, latency.POOL_UPDATE - 1, True
-            while True:
-                cycle, decided = (yield from go()), None
+            ends = False
+            while not ends:
+                cycle = walk.decide()
                 empty = step == len(steps)
                 last = False
                 if not empty:
                     group, target, later = steps[step]
-                    decided = residuals[pixel - first][group], writes[target][group], later and pooled[target][group]
+                    touched = residuals[pixel - first][group]
+                    while True:
+                        while cycle > max(kernel.now, sequencer.known):
+                            yield cycle
+                        if not (cycle in self._urgent or sequencer.windows.at(cycle) & touched):
+                            break
+                        self._publish(cycle + 1, [touched], [0])
+                        cycle += 1
+                    self._publish(cycle + 1, [touched], [writes[target][group]])
+                    if later:
+                        self._urgent[cycle - latency.POST_READ + latency.POST_POOL_READ] = pooled[target][group]
+                    walk.read = cycle
                     step += 1
                     last = step == len(steps)
                 if row_end:
@@ -222,8 +248,3 @@ class PostProcessor:
                     hold -= 1
                 if not empty and group == groups - 1:
                     fresh = False
-                cycle += 1
-                if ends:
-                    break
-        end = cycle - 1
-        return end, (yield from go())

@@ -217,7 +217,7 @@ class Bench:
             if waits:
                 self.waited_at.append(cycle)
             # Each refused read holds a step back.
-            assert waits == (not ready) and not (waits and asked)
+            assert waits == (not ready)
             self.refused += bool(waits and pooled is None)
             # What they and the outputs lead to in the next one.
             if taken:
@@ -389,9 +389,9 @@ def test_cycles_of_a_pixel(columns, lanes, channels, kind):
             gap = latency.POST_COLUMN_TILE
             if layer.command["pool"] == PoolMode.AVERAGE:
                 extra = latency.POST_AVERAGE + pixel_cycles(config, layer, tile, 0)
-    # A half is free a fixed time behind the read of its last residual.
-    waited_at = [cycle + latency.POST_HALF_FREED - latency.POST_READ for cycle in bench.waited_at]
-    measured = [after - before - sum(before <= waited < after for waited in waited_at)
+    # A step that waits has still so far to go.
+    ahead = latency.POST_HALF_FREED - latency.POST_READ
+    measured = [after - before - sum(before < waited + ahead < after for waited in bench.waited_at)
                 for before, after in zip(bench.freed_at, bench.freed_at[1:])]
     assert measured == paces[1:]
     assert (bench.waited_at != []) == kind.get("residual", False)
@@ -430,6 +430,7 @@ def test_a_residual_that_is_always_refused_waits():
     layer = make_layer(random.Random(0), config, channels=2, size=(1, 1), residual=True)
     dut = PostProcessor(config)
     decided = 10 + latency.POST_TILE
+    taken = decided + latency.POST_READ - 1
     waits, events = [], {}
 
     async def testbench(ctx):
@@ -438,13 +439,13 @@ def test_a_residual_that_is_always_refused_waits():
         ctx.set(dut.rows_ready, 1)
         for cycle in range(300):
             ctx.set(dut.tile_done, cycle == 10)
-            ctx.set(dut.residual.ready, not decided < cycle < 250)
+            ctx.set(dut.residual.ready, not taken < cycle < 250)
             _, _, asked, address, waiting, freed, write = await ctx.tick().sample(
                 dut.residual.valid, dut.residual.payload.address, dut.residual_waits, dut.half_freed, dut.write.valid)
             ctx.set(dut.command.valid, 0)
             if waiting:
                 waits.append(cycle)
-            assert asked == (cycle == decided)
+            assert asked == (cycle == taken)
             assert not asked or address == layer.command["residual_address"]
             events.update({name: cycle for name, high in (("freed", freed), ("write", write)) if high})
 
