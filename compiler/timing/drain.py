@@ -21,15 +21,15 @@ class _Walk:
     def restart(self, cycle: int):
         """Nothing waits; what comes next is decided in ``cycle``."""
         #: When the last step was decided, its residual was taken, and was read: from then on the next can be taken.
-        self.decided, self.taken, self.read = cycle - 1, cycle, cycle + 1
+        self.decided, self._taken, self.read = cycle - 1, cycle, cycle + 1
         self._taken_before = cycle - 1
 
     def decide(self) -> int:
         """Decides the next step as soon as there is room. The first cycle in which its residual can be read; ``read``
         is set to it."""
         self.decided = max(self.decided, self._taken_before) + 1
-        self._taken_before, self.taken = self.taken, max(self.decided + 1, self.read)
-        self.read = self.taken + 1
+        self._taken_before, self._taken = self._taken, max(self.decided + 1, self.read)
+        self.read = self._taken + 1
         return self.read
 
     def wait(self, cycle: int):
