@@ -80,8 +80,8 @@ class Error(enum.IntEnum):
     """A raw coat index larger than the table."""
     IMPOSSIBLE = 7
     """An operation that could never end or that nothing can need: it waits for more than was started before it, moves
-    or computes nothing, moves more than the activation memory holds, or uses again what the layer before did not
-    keep."""
+    or computes nothing, moves more than the activation memory holds, uses again what the layer before did not keep, or
+    has an address inside a beat; or a program that begins inside one."""
     PROGRAM_CRC = 8
     """A descriptor's checksum does not match."""
     MASK_CRC = 9
@@ -171,6 +171,7 @@ FIELDS = {
     "column_tiles": Field(10, 16, 16),  # likewise
     # LAYER: weights.
     "stream": Field(11, 0, 32),
+    #: A multiple of a beat.
     "mask_address": Field(12, 0, 32),
     #: 16-bit words of the mask stream; words past the last are zero.
     "mask_words": Field(13, 0, 32),
@@ -199,7 +200,7 @@ FIELDS = {
     "table_low": Field(15, 0, 32),
     "table_high": Field(16, 0, 32),
     # LAYER: requantisation.
-    #: 9-byte records, one per output channel: 18-bit multiplier, 48-bit bias, 6 zero bits.
+    #: A multiple of a beat. 9-byte records, one per output channel: 18-bit multiplier, 48-bit bias, 6 zero bits.
     "parameter_address": Field(17, 0, 32),
     "residual": Field(18, 0, 1),
     "wide": Field(18, 1, 1),

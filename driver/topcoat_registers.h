@@ -488,7 +488,7 @@ typedef enum {
     TOPCOAT_ERROR_MASK_EXHAUSTED = 4, // a mask stream ended before its layer's weights did
     TOPCOAT_ERROR_MASK_LEFT_OVER = 5, // a layer's weights ended before its mask stream did
     TOPCOAT_ERROR_BAD_SYMBOL = 6, // a raw coat index larger than the table
-    TOPCOAT_ERROR_IMPOSSIBLE = 7, // an operation that could never end or that nothing can need
+    TOPCOAT_ERROR_IMPOSSIBLE = 7, // an operation that could never end or that nothing can need, or an address inside a beat
     TOPCOAT_ERROR_PROGRAM_CRC = 8, // wrong checksum of a descriptor
     TOPCOAT_ERROR_MASK_CRC = 9, // wrong checksum of a segment of masks
     TOPCOAT_ERROR_PARAMETER_CRC = 10, // wrong checksum of a segment of parameters

@@ -3,6 +3,7 @@
 from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from arch import descriptor
 from arch.config import EngineConfig
@@ -42,7 +43,8 @@ class Dispatcher(wiring.Component):
     units, the next one is read into a queue. BEGIN is checked and gives the seed; LOAD, STORE and LAYER become
     commands, given to all their units in the same cycle; END waits until everything handed out is done. ``done`` then
     stays high until the next start. A descriptor whose checksum is wrong or that cannot be obeyed ends the program in
-    the same way, with ``error``. With ``halt`` nothing more is handed out; ``expired`` ends the program at once.
+    the same way, with ``error``; one that begins inside a beat ends before anything is read. With ``halt`` nothing more
+    is handed out; ``expired`` ends the program at once.
 
     Latency: a descriptor takes ``BYTES / bus_bytes`` beats, once to come and once more if it waited for its units, and
     a few cycles, one of them (``latency.JUDGE``) to see whether it can be obeyed; units hold queues so that this is
@@ -56,7 +58,7 @@ class Dispatcher(wiring.Component):
         super().__init__({
             #: Begin the program at ``program_address``; ignored while busy.
             "start": In(1),
-            #: Byte address of the first descriptor.
+            #: Byte address of the first descriptor, a multiple of a beat.
             "program_address": In(32),
             #: A program is running.
             "busy": Out(1),
@@ -101,7 +103,8 @@ class Dispatcher(wiring.Component):
             "judged", "misplaced", "impossible", "alien", "foreign"))
         kinds = {kind: Signal(name=f"is_{kind.name.lower()}") for kind in Opcode}
         obeyed, moved, beats_moved = Signal(), Signal(), Signal(range(descriptor_beats))
-        fetching, wrong = self._fetch(m, queue.enter, moved)
+        astray = self._askew(self.program_address)
+        fetching, wrong = self._fetch(m, queue.enter, self.start & ~self.busy & ~astray, moved)
         last_beat = beats_moved == descriptor_beats - 1
         m.d.comb += [
             # The last beat waits until the checksum is known.
@@ -167,6 +170,8 @@ class Dispatcher(wiring.Component):
                                     | ((is_layer & field("parameter_reuse")) != parameters_kept))
         # A transfer beyond the activation memory would overwrite its own beats, for millions of them.
         misses = transfers & ((field("beats") == 0) | (field("beats") > config.activation_bytes // config.bus_bytes))
+        askew = (transfers & self._askew(field("memory_address"), field("activation_address"))
+                 | is_layer & self._askew(field("mask_address"), field("parameter_address")))
         # All that is known about a descriptor a cycle after it is complete; nothing of it changes until it is obeyed.
         m.d.sync += [
             judged.eq(complete),
@@ -175,7 +180,7 @@ class Dispatcher(wiring.Component):
             foreign.eq(field("configuration") != config.hash),
             # BEGIN comes first, and only there.
             misplaced.eq((self.position == 0) != (opcode == Opcode.BEGIN)),
-            impossible.eq((opcode != Opcode.BEGIN) & (waits_forever | misses | empty_layer | kept_differs)),
+            impossible.eq((opcode != Opcode.BEGIN) & (waits_forever | misses | askew | empty_layer | kept_differs)),
         ]
 
         # What is handed out: to all units or none, or one would run a layer that the others do not know of.
@@ -211,6 +216,8 @@ class Dispatcher(wiring.Component):
                         layers.eq(0), loads.eq(0), stores.eq(0), mask_kept.eq(0), parameters_kept.eq(0),
                     ]
                     m.next = "OBEY"
+                    with m.If(astray):
+                        end(Error.IMPOSSIBLE)
 
             with m.State("OBEY"):
                 with m.If(self.expired):
@@ -243,9 +250,13 @@ class Dispatcher(wiring.Component):
                             & ~(self.expired | self.halt | damaged | misplaced | impossible))
         return m
 
-    def _fetch(self, m: Module, enter, moved: Value):
-        """Reads descriptors into the queue, the next one when all of the last one has ``moved`` on, up to END or a
-        damaged one. Returns whether one is coming, and whether the last one's checksum is wrong."""
+    def _askew(self, *addresses: Value) -> Value:
+        """Any is not a multiple of a beat: a memory that rounds it down would give, or lose, other bytes."""
+        return Cat(address[:exact_log2(self._config.bus_bytes)] for address in addresses).any()
+
+    def _fetch(self, m: Module, enter, begins: Value, moved: Value):
+        """Once it ``begins``, reads descriptors into the queue, the next one when all of the last one has ``moved`` on,
+        up to END or a damaged one. Returns whether one is coming, and whether the last one's checksum is wrong."""
         beats = descriptor.BYTES // self._config.bus_bytes
         fetching, last, wrong = Signal(), Signal(), Signal()
         arrived = Signal(range(beats))
@@ -267,7 +278,7 @@ class Dispatcher(wiring.Component):
             with m.State("IDLE"):
                 m.d.comb += fetching.eq(0)
                 m.d.sync += [request.address.eq(self.program_address), request.position.eq(0)]
-                with m.If(self.start & ~self.busy):
+                with m.If(begins):
                     m.next = "READ"
             with m.State("READ"):
                 m.d.comb += self.read.valid.eq(1)

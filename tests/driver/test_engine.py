@@ -187,7 +187,7 @@ def test_a_damaged_program_is_an_error_with_a_place(device, small):
     small.check(engine)
 
 
-@pytest.mark.parametrize("address, error", [(ADDRESS + 4, Error.BUS_READ), (ADDRESS + MEMORY_BYTES, Error.BUS_READ),
+@pytest.mark.parametrize("address, error", [(ADDRESS + 4, Error.IMPOSSIBLE), (ADDRESS + MEMORY_BYTES, Error.BUS_READ),
                                             (0, Error.BUS_READ), (ADDRESS + BYTES, Error.BAD_PROGRAM)])
 def test_a_wrong_address_past_the_driver(device, small, address, error):
     """Whoever writes the registers without its checks gets an error from the engine itself, which goes on."""

@@ -231,6 +231,7 @@ def test_programs_that_are_refused():
     assert changed(Opcode.LAYER, wait_loads=9).error == Error.IMPOSSIBLE
     assert changed(Opcode.LAYER, wait_stores=9).error == Error.IMPOSSIBLE
     assert changed(Opcode.LAYER, mask_reuse=1).error == Error.IMPOSSIBLE
+    assert changed(Opcode.LOAD, memory_address=1).error == Error.IMPOSSIBLE
     assert changed(Opcode.LAYER, opcode=77).error == Error.BAD_OPCODE
 
 

@@ -18,7 +18,7 @@ CONFIG = EngineConfig.preset("tiny")
 BEATS = CONFIG.activation_bytes // CONFIG.bus_bytes
 PROGRAM = 0x1000
 LIMIT = 5_000
-TRANSFER = dict(memory_address=0x12345678, activation_address=0x1F0, beats=77)
+TRANSFER = dict(memory_address=0x12345680, activation_address=0x180, beats=77)
 
 
 class Checked(wiring.Component):
@@ -49,8 +49,8 @@ def begin(config=CONFIG, **changes) -> bytes:
     return descriptor.pack(**{**fields, **changes})
 
 
-def layer(rng) -> dict:
-    """A LAYER descriptor with random field values."""
+def layer(rng, config=CONFIG) -> dict:
+    """A LAYER descriptor with random field values, addresses of beats among them."""
     names = [name for name in FIELDS if name not in (
         "opcode", "crc", "magic", "version", "configuration", "seed_low", "seed_high", "memory_address",
         "activation_address", "beats")]
@@ -59,11 +59,13 @@ def layer(rng) -> dict:
         field = FIELDS[name]
         value = rng.randrange(1 << field.bits)
         values[name] = value - (1 << field.bits) if field.signed and value >> field.bits - 1 else value or 1
+    for name in "mask_address", "parameter_address":
+        values[name] -= values[name] % config.bus_bytes
     return dict(values, opcode=Opcode.LAYER, wait_layers=0, wait_loads=0, wait_stores=0, mask_keep=0, mask_reuse=0,
                 parameter_keep=0, parameter_reuse=0)
 
 
-def run(program: list[bytes], rng, config=CONFIG, halt_at=None, stuck=(), expire_at=None) -> dict:
+def run(program: list[bytes], rng, config=CONFIG, address=PROGRAM, halt_at=None, stuck=(), expire_at=None) -> dict:
     """Runs a program with random stalls; every layer, load and store is done some cycles after its command, but not
     those of the kinds in ``stuck``."""
     design = Checked(config)
@@ -122,7 +124,8 @@ def run(program: list[bytes], rng, config=CONFIG, halt_at=None, stuck=(), expire
             result["done"], result["open"] = done, len(pending)
 
     async def driver(ctx):
-        ctx.set(dut.program_address, PROGRAM)
+        ctx.set(dut.quiet, 1)
+        ctx.set(dut.program_address, address)
         ctx.set(dut.start, 1)
         await ctx.tick()
         ctx.set(dut.start, 0)
@@ -151,7 +154,7 @@ def run(program: list[bytes], rng, config=CONFIG, halt_at=None, stuck=(), expire
 def test_commands_carry_the_descriptors_fields(seed, bus_bits):
     rng = random.Random(seed)
     config = EngineConfig.preset("tiny", lanes=64, bus_bits=bus_bits, mask_bytes=8192, parameter_channels=512)
-    layers = [layer(rng) for _ in range(5)]
+    layers = [layer(rng, config) for _ in range(5)]
     for index, fields in enumerate(layers):
         fields.update(wait_layers=rng.randint(0, index), wait_loads=rng.randint(0, 1), wait_stores=rng.randint(0, 1))
     # Masks stay for two more layers, parameters for one.
@@ -235,6 +238,31 @@ def test_broken_programs_end_in_an_error(program, error, position):
     assert (result["error"], result["position"]) == (error, position)
     assert not result["open"], "the error did not wait for work under way"
     assert len(result["commands"]["post"]) == max(0, position - 1)
+
+
+@pytest.mark.parametrize("bus_bits", (32, 1024))
+@pytest.mark.parametrize("opcode, name", [
+    (Opcode.LOAD, "memory_address"), (Opcode.LOAD, "activation_address"), (Opcode.STORE, "memory_address"),
+    (Opcode.STORE, "activation_address"), (Opcode.LAYER, "mask_address"), (Opcode.LAYER, "parameter_address")])
+def test_addresses_inside_a_beat(opcode, name, bus_bits):
+    """The lowest or the highest bit below a beat, in one operation after others without any."""
+    config = EngineConfig.preset("tiny", lanes=64, bus_bits=bus_bits, mask_bytes=8192, parameter_channels=512)
+    rng = random.Random(f"{opcode} {name} {bus_bits}")
+    good = {Opcode.LOAD: dict(TRANSFER, opcode=Opcode.LOAD), Opcode.LAYER: layer(rng, config),
+            Opcode.STORE: dict(TRANSFER, opcode=Opcode.STORE)}
+    bad = dict(good[opcode])
+    bad[name] += rng.choice((1, config.bus_bytes // 2))
+    program = [begin(config), *(descriptor.pack(**fields) for fields in (*good.values(), bad)), END]
+    result = run(program, rng, config)
+    assert (result["error"], result["position"]) == (Error.IMPOSSIBLE, 4)
+    assert {kind: len(commands) for kind, commands in result["commands"].items()} == dict.fromkeys(
+        (*LAYER_COMMANDS, "load", "store"), 1)
+
+
+@pytest.mark.parametrize("offset", (1, 2, CONFIG.bus_bytes // 2))
+def test_a_program_inside_a_beat(offset):
+    result = run([begin(), END], random.Random(0), address=PROGRAM + offset)
+    assert (result["error"], result["position"], result["read"]) == (Error.IMPOSSIBLE, 0, [])
 
 
 @pytest.mark.parametrize("seed", range(12))

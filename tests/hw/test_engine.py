@@ -110,9 +110,10 @@ class Bench:
                 self.result = await self.one(ctx, memory, **disturbance)
 
     async def one(self, ctx, memory, *, reset=True, until=None, rng=None, latency=1, read_error=None, write_error=False,
-                  stuck=None):
-        """Runs the program. ``until``: only so many cycles. ``rng``: the bus stalls at random. ``read_error``: address
-        of a bad beat. ``stuck``: cycle from which on the bus does nothing."""
+                  stuck=None, program=PROGRAM):
+        """Runs the program at address ``program``. The memory is one that would round addresses down to beats, and
+        none is to be rounded. ``until``: only so many cycles. ``rng``: the bus stalls at random. ``read_error``:
+        address of a bad beat. ``stuck``: cycle from which on the bus does nothing."""
         engine, port = self.engine, self.engine.memory
         if reset:
             ctx.set(self.reset, 1)
@@ -120,7 +121,7 @@ class Bench:
                 ctx.set(stream.valid, 0)
             await ctx.tick()
             ctx.set(self.reset, 0)
-        ctx.set(engine.program_address, PROGRAM)
+        ctx.set(engine.program_address, program)
         ctx.set(engine.start, 1)
         await ctx.tick()
         ctx.set(engine.start, 0)
@@ -153,6 +154,7 @@ class Bench:
             if returned:
                 reads.pop(0)
                 ctx.set(port.read_data.valid, 0)
+            assert not (asked and request.address % BEAT or announced and announcement.address % BEAT)
             if asked:
                 reads += [(request.address + BEAT * beat, cycle + latency) for beat in range(request.beats)]
             if announced:
@@ -286,3 +288,22 @@ def test_programs_that_do_not_fit_together_end(bench, case, position, changes, e
     """With right checksums: an error, and an end. ``None``: whatever error it is."""
     result = bench.run(rewritten(case[0], position, changes))
     assert result.error is error or error is None and result.error is not Error.NONE, result
+
+
+@pytest.mark.parametrize("position, changes", [
+    (1, {"memory_address": INPUT + 1}), (1, {"activation_address": BEAT // 2}), (2, {"mask_address": MASKS + 2}),
+    (2, {"parameter_address": PARAMETERS + BEAT - 1}), (5, {"memory_address": OUTPUT + BEAT // 2}),
+])
+def test_addresses_inside_a_beat(bench, case, clean, position, changes):
+    """An error, an end, and the next program runs."""
+    result = bench.run(rewritten(case[0], position, changes))
+    assert (result.error, result.position, result.segment) == (Error.IMPOSSIBLE, position, 0)
+    assert bench.run(case[0]) == clean
+
+
+@pytest.mark.parametrize("offset", range(1, BEAT))
+def test_a_program_inside_a_beat(bench, case, clean, offset):
+    result = bench.run(case[0], program=PROGRAM + offset)
+    assert (result.error, result.position, result.segment) == (Error.IMPOSSIBLE, 0, 0)
+    assert not any(count for name, count in result.counters.items() if name.endswith("_bytes"))
+    assert bench.run(case[0]) == clean
