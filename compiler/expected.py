@@ -16,6 +16,7 @@ from arch import latency
 from arch.config import ANS_BITS, MASK_WORD_BITS, EngineConfig
 from compiler.geometry import Geometry
 from compiler.sizes import MaskSize
+from compiler.timing.requests import in_lockstep
 from golden import ans, codes
 from golden.densities import check_densities, kept_count
 
@@ -141,8 +142,10 @@ def expected_mask(geometry: Geometry, weights: Coats | Stored, config: EngineCon
     count = geometry.layer.weights
     code = code_of(weights, count)
     lengths = _fixed(weights.bits) if code == "stored" else _lengths(histogram(weights, count), code)
-    return _expected(geometry.layer.out_channels, geometry.layer.kernel, geometry.run_bytes, lengths, config.columns,
-                     config.lanes, config.build_columns, config.refill_words, latency.word_wait(config))
+    out, run = geometry.layer.out_channels, geometry.run_bytes
+    wait = 0 if in_lockstep(code, out, run, config) else latency.word_wait(config)
+    return _expected(out, geometry.layer.kernel, run, lengths, config.columns, config.lanes, config.build_columns,
+                     config.refill_words, wait)
 
 
 @functools.lru_cache(maxsize=4096)

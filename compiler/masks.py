@@ -13,7 +13,7 @@ import numpy as np
 
 from arch import latency
 from arch.config import ANS_BITS, EngineConfig
-from compiler.timing.requests import Requests, requests
+from compiler.timing.requests import Requests, in_lockstep, requests
 from golden import ans
 from golden.lanes import LaneWords, interleave
 
@@ -89,7 +89,7 @@ def _requests(layer: CodedLayer, lengths: np.ndarray, used: np.ndarray, config: 
     if layer.code == "ans":
         bits = ans.decoding_table(layer.frequencies, layer.offset).bits
         return requests(lengths[steps], part[steps], used, int(bits.max()), ANS_BITS)
-    return requests(lengths[steps], part[steps], used, layer.size, 0)
+    return requests(lengths[steps], part[steps], used, layer.size, 0, lockstep=_lockstep(layer, config))
 
 
 def _coded(layers: Sequence[CodedLayer], config: EngineConfig) -> Iterator[tuple[LaneWords, Requests]]:
@@ -109,15 +109,20 @@ def _coded(layers: Sequence[CodedLayer], config: EngineConfig) -> Iterator[tuple
         yield words, _requests(layer, lengths, used, config)
 
 
+def _lockstep(layer: CodedLayer, config: EngineConfig) -> bool:
+    out, _, run = layer.values.shape
+    return in_lockstep(layer.code, out, run, config)
+
+
 def _tile_cycles(layer: CodedLayer, asked: Requests, config: EngineConfig) -> tuple[int, ...]:
-    """Cycles in which the requests of every column tile are served: those of a step take whole cycles. Symbols of one
-    length make all lanes ask in the same step and wait for each other's words."""
+    """Cycles in which the requests of every column tile are served: those of a step take whole cycles. Where nearly all
+    lanes ask in the same step, as symbols have one length, but not in lockstep, they wait for each other's words."""
     out, kernel, run = layer.values.shape
     columns = np.minimum(config.columns, out - np.arange(0, out, config.columns))
     steps = -(-columns // config.build_columns) * kernel * -(-run // config.lanes)
     words = np.diff(asked.asked)
     cycles = -(-words // config.refill_words)
-    if layer.code in ("raw", "stored") or (layer.code, layer.size) == ("unary", 1):
+    if layer.code in ("raw", "stored") and not _lockstep(layer, config) or (layer.code, layer.size) == ("unary", 1):
         cycles += (words > 0) * latency.word_wait(config)
     return tuple(np.add.reduceat(cycles, np.cumsum(steps) - steps).tolist())
 

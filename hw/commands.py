@@ -25,7 +25,7 @@ MaskCommand = _layout("mask_words", "mask_keep", "mask_reuse")
 ParameterCommand = _layout("out_channels", "parameter_keep", "parameter_reuse")
 
 #: For the coat decoder: the code and its table, and how many lanes are used (``min(run_bytes, lanes)``).
-DecodeCommand = _layout("code", "symbol_bits", "coats", "run_bytes", "ans_offset",
+DecodeCommand = _layout("code", "symbol_bits", "coats", "run_bytes", "out_channels", "ans_offset",
                         *(f"frequency_{index}" for index in range(1, MAX_COATS + 1)))
 
 #: For the weight builder: the loop over column tiles, pixel tiles, kernel rows, chunks and columns.

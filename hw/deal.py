@@ -17,12 +17,15 @@ class Dealer(wiring.Component):
     lanes. When the row with that number is shown, it takes its word. A row is used up when all its numbers are given,
     or all that are stored; when no stored word is left, every lane that asks is served.
 
+    A lane may ask again before it is served, but not for a third word, if all lanes ask in the same steps: then its
+    second word's number is ``decoder_lanes`` above that of its first one, and never in the same row.
+
     Latency: ``step_cycles`` from a request to the first cycle in which it can be served; up to a row per cycle.
 
     Members
     -------
     request : In(decoder_lanes)
-        Lanes that ask for a word and do not yet. Not together with ``save``.
+        Lanes that ask for a word. Not together with ``save``.
     words, valid, past_end, drained, take
         The :class:`~hw.masks.MaskBuffer`'s ports, mirrored.
     save, restore, finish : In(1)
@@ -76,8 +79,8 @@ class Dealer(wiring.Component):
         m = Module()
         lanes, words = len(self.served), len(self.words)
         slot_bits = words.bit_length() - 1
-        # A lane asks for one word at a time, so the numbers of no more than so many rows are told apart.
-        bits = slot_bits + (lanes // words).bit_length()
+        # A lane asks for two words at most, so the numbers of no more than so many rows are told apart.
+        bits = slot_bits + (2 * lanes // words).bit_length()
 
         def row_of(number):
             return number[slot_bits:]
@@ -86,6 +89,7 @@ class Dealer(wiring.Component):
             return number[:slot_bits]
 
         request, waiting, asking = Signal(lanes), Signal(lanes), Signal(lanes)
+        twice = Signal(lanes)  # for the word ``lanes`` numbers on as well
         following, saved, end = Signal(bits), Signal(bits), Signal(bits)  # the number of the next word
         row = Signal(bits - slot_bits)  # the row that is shown or comes next
         if self._config.step_cycles == 1:
@@ -111,7 +115,10 @@ class Dealer(wiring.Component):
         def give(start, stop, first):
             """Numbers for some lanes, from ``first`` on."""
             if stop - start == 1:
-                with m.If(request[start]):
+                with m.If(twice[start]):
+                    with m.If(self.served[start]):
+                        m.d.sync += numbers[start].eq(numbers[start] + lanes)
+                with m.Elif(request[start] & (self.served[start] | ~asking[start])):
                     m.d.sync += numbers[start].eq(first)
                 return
             middle = (start + stop) // 2
@@ -134,11 +141,16 @@ class Dealer(wiring.Component):
             self.asking.eq(waiting.any()),
             self.pending.eq(self.asking | ~self.drained & (row_of(following) != row)),
         ]
-        m.d.sync += [asking.eq(asking & ~self.served | request), following.eq(end), row.eq(row + self.take)]
+        m.d.sync += [
+            asking.eq(asking & ~self.served | twice | request),
+            twice.eq(~self.served & (twice | asking & request)),
+            following.eq(end),
+            row.eq(row + self.take),
+        ]
         with m.If(self.save):
             m.d.sync += saved.eq(following)
         with m.If(self.restore):
-            m.d.sync += [asking.eq(0), following.eq(saved), row.eq(row_of(saved))]
+            m.d.sync += [asking.eq(0), twice.eq(0), following.eq(saved), row.eq(row_of(saved))]
         with m.If(self.finish):
-            m.d.sync += [asking.eq(0), following.eq(0), row.eq(0)]
+            m.d.sync += [asking.eq(0), twice.eq(0), following.eq(0), row.eq(0)]
         return m

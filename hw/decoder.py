@@ -45,12 +45,13 @@ class CoatDecoder(wiring.Component):
     """Decodes mask streams (docs/specification.md, "Mask stream").
 
     Operation: a lane holds a current word, a next word and a position in the current one. A step is decoded once every
-    lane that takes part has its next word or would not reach it with the longest symbol; lanes that cross the end of
-    their current word then ask for a word, which a :class:`~hw.deal.Dealer` deals them. A step with ``save`` waits
-    until nothing is asked for; one with ``restore`` drops what is asked for. After the last step, what is asked for is
-    served as far as it is stored, ``finish`` is given, and the next command taken. While a command for code `ans` waits
-    to be taken, its table is built (:class:`~hw.ans.AnsTable`), behind the layer being decoded; it is taken when the
-    table is complete. A layer with the table of one of the last two builds none.
+    lane that takes part has its next word or would not reach the end of the current one with the longest symbol; where
+    all lanes ask in the same steps (a fixed length, all lanes in all steps), the symbol may end there. Lanes that cross
+    the end of their current word then ask for a word, which a :class:`~hw.deal.Dealer` deals them. A step with
+    ``save`` waits until nothing is asked for; one with ``restore`` drops what is asked for. After the last step, what
+    is asked for is served as far as it is stored, ``finish`` is given, and the next command taken. While a command for
+    code `ans` waits to be taken, its table is built (:class:`~hw.ans.AnsTable`), behind the layer being decoded; it is
+    taken when the table is complete. A layer with the table of one of the last two builds none.
 
     Latency: ``step_cycles`` + 1 from an accepted step to its row, a step every ``step_cycles`` while words keep up.
     `ans` loses up to 2 % to lanes that wait for a word because the longest symbol would need it. A layer begins
@@ -145,6 +146,11 @@ class CoatDecoder(wiring.Component):
         longest = Mux(wants_table, table.longest, command.symbol_bits)
         symbol_ones = (1 << command.symbol_bits) - 1
         of_length = ~(wants_table | wants_unary)
+        # All lanes take part in all steps and consume as much: they ask together.
+        group_bits = config.build_columns.bit_length() - 1
+        lockstep = of_length & ~command.run_bytes[:row_bits].any() & ~command.out_channels[:group_bits].any()
+        if config.decoder_lanes < config.refill_words:
+            lockstep = Const(0)
         m.d.sync += begin.eq(start)
         with m.If(start):
             m.d.sync += [
@@ -155,7 +161,7 @@ class CoatDecoder(wiring.Component):
                 lanes_code.mask.eq(Mux(of_length, symbol_ones, 0)),
                 lanes_code.sign.eq(Mux(wants_stored, symbol_ones & ~(symbol_ones >> 1), 0)),
                 lanes_code.ones.eq(Mux(wants_unary, symbol_ones, 0)),
-                lanes_code.limit.eq(longest ^ MASK_WORD_BITS - 1),
+                lanes_code.limit.eq((longest ^ MASK_WORD_BITS - 1) + lockstep),
                 used.eq(uses),
                 running.eq(1),
             ]
@@ -198,8 +204,8 @@ class CoatDecoder(wiring.Component):
             m.d.sync += twice.eq(0)
 
         # Which words of a lane are there and which of them are virtual: of all lanes together, which a simulator
-        # handles as a few wide words. A lane whose first word has come always has a current one: it leaves that only
-        # for the next. ``used_virtual`` is about the last step.
+        # handles as a few wide words. A lane whose first word has come always has a current one, as it leaves that only
+        # for the next, but in lockstep, where a symbol may end with it. ``used_virtual`` is about the last step.
         def of_lanes(*names):
             return (Signal(config.decoder_lanes, name=name) for name in names)
 
@@ -216,7 +222,7 @@ class CoatDecoder(wiring.Component):
             opening.eq(following_valid & ~current_valid),
         ]
         m.d.sync += [
-            current_valid.eq(current_valid | following_valid),
+            current_valid.eq(current_valid & ~crossed | following_valid),
             following_valid.eq(served | following_valid & ~move),
             current_virtual.eq(current_virtual & ~move | following_virtual & move),
         ]

@@ -27,7 +27,7 @@ def lane_code(config: EngineConfig) -> data.StructLayout:
         "sign": symbol_bits(config),
         #: `unary`: as many ones as coats; otherwise zero.
         "ones": MAX_COATS,
-        #: The last position from which on the longest symbol ends before the end of the word.
+        #: The last position from which on a step needs no next word.
         "limit": range(MASK_WORD_BITS),
     })
 
@@ -53,7 +53,7 @@ def lane_ports(config: EngineConfig) -> wiring.Signature:
         #: A step is decoded, in which the lane takes part: consume the symbol.
         "fire": In(1),
         "takes_part": In(1),
-        #: The longest symbol would end before the end of the current word.
+        #: The step needs no next word, whatever the symbol.
         "fits": Out(1),
         #: The symbol, sign-extended if stored.
         "symbol": Out(symbol_bits(config)),

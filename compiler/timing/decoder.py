@@ -144,9 +144,10 @@ class _Plan:
             row = np.zeros(begin.size, np.int64)  # from which on the row of the next word is there
             for steps in np.concatenate([numbers[:, :, 1:], nexts], axis=2).reshape(-1, groups).T:
                 exists = steps >= 0
-                word = np.maximum(requests.following[steps] - requests.asked[0], -1)
-                there = serving[owner[word]] + behind[word] + cycles
-                cycle = np.where(owner[word] > begin, np.maximum(cycle, there), cycle)
+                for needed, late in (requests.current, 1), (requests.following, 0):
+                    word = np.maximum(needed[steps] - requests.asked[0], -1)
+                    there = serving[owner[word]] + behind[word] + cycles + late
+                    cycle = np.where(owner[word] > begin, np.maximum(cycle, there), cycle)
                 decoded[steps[exists]] = cycle[exists]
                 asks = exists & (words[steps] > 0)
                 start = np.maximum(row, cycle + cycles)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arch.config import MASK_WORD_BITS
+from arch.config import MASK_WORD_BITS, EngineConfig
 
 _SHIFT = MASK_WORD_BITS.bit_length() - 1
 
@@ -26,11 +26,19 @@ class Requests:
     following: np.ndarray
 
 
-def requests(lengths: np.ndarray, part: np.ndarray, used: np.ndarray, longest: int, head: int) -> Requests:
+def in_lockstep(code: str, out: int, run: int, config: EngineConfig) -> bool:
+    """Whether all decoder lanes ask for words in the same steps of a layer with ``out`` output channels and runs of
+    ``run`` weights: then a symbol may end with a word though the next one has not come (hw/decoder.py)."""
+    return (code in ("raw", "stored") and run % config.lanes == 0 and out % config.build_columns == 0
+            and config.decoder_lanes >= config.refill_words)
+
+
+def requests(lengths: np.ndarray, part: np.ndarray, used: np.ndarray, longest: int, head: int, *,
+             lockstep: bool = False) -> Requests:
     """Requests of lanes that consume ``lengths`` bits (steps, lanes) in the steps that they have a ``part`` in.
 
     ``used`` are the numbers of the lanes that ask for words, ``longest`` the bits of the longest symbol, ``head`` the
-    bits that every lane has consumed before the first step.
+    bits that every lane has consumed before the first step, ``lockstep`` is :func:`in_lockstep`.
     """
     steps, lanes = lengths.shape
     after = np.cumsum(lengths, axis=0, dtype=np.int32)
@@ -50,5 +58,5 @@ def requests(lengths: np.ndarray, part: np.ndarray, used: np.ndarray, longest: i
     np.maximum.accumulate(newest, axis=0, out=newest)
     np.multiply(newest[:-1], crossed, out=older[1:])
     np.maximum.accumulate(older, axis=0, out=older)
-    short = part & ((before & MASK_WORD_BITS - 1) + longest >= MASK_WORD_BITS)
+    short = part & ((before & MASK_WORD_BITS - 1) + longest >= MASK_WORD_BITS + lockstep)
     return Requests(asked, (older[:-1] * part).max(axis=1), (newest[:-1] * short).max(axis=1))

@@ -22,10 +22,12 @@ def settled(design, check):
     simulator.run()
 
 
+@pytest.mark.parametrize("together", (False, True))
 @pytest.mark.parametrize("step_cycles", (1, 2))
 @pytest.mark.parametrize("lanes, refill, build", [(4, 1, 1), (4, 4, 1), (8, 2, 1), (16, 8, 2)])
-def test_words_are_dealt_in_the_order_of_requests(step_cycles, lanes, refill, build):
-    """Rows come when they like, some words at the end are not stored; going back deals the same words again."""
+def test_words_are_dealt_in_the_order_of_requests(together, step_cycles, lanes, refill, build):
+    """Rows come when they like, some words at the end are not stored; going back deals the same words again. Lanes that
+    ask ``together`` may ask for a second word before the first one has come."""
     config = dataclasses.replace(TINY, lanes=lanes, refill_words=refill, build_columns=build, bus_bits=128 if refill > 4
                                  else 64, step_cycles=step_cycles)
     design = Dealer(config)
@@ -34,7 +36,7 @@ def test_words_are_dealt_in_the_order_of_requests(step_cycles, lanes, refill, bu
     words = [rng.getrandbits(16) for _ in range(stored)]
 
     async def check(ctx):
-        wanted = [None] * config.decoder_lanes  # the number of the word a lane has asked for, and since when
+        wanted = [[] for _ in range(config.decoder_lanes)]  # numbers of words lanes have asked for, and since when
         row = following = cycle = waits = 0
         saved = None
         while following < stored + 3 * config.decoder_lanes:
@@ -45,8 +47,12 @@ def test_words_are_dealt_in_the_order_of_requests(step_cycles, lanes, refill, bu
             ctx.set(design.drained, drained)
             ctx.set(design.past_end, sum((first + slot >= stored) << slot for slot in range(refill)))
             ctx.set(design.words, [words[first + slot] if first + slot < stored else 0 for slot in range(refill)])
-            idle = all(lane is None for lane in wanted)
-            asks = [lane for lane, number in enumerate(wanted) if number is None and rng.random() < .3]
+            idle = not any(wanted)
+            if together:
+                may = all(len(open_) < 2 for open_ in wanted) and rng.random() < .4
+                asks = range(config.decoder_lanes) if may else []
+            else:
+                asks = [lane for lane, open_ in enumerate(wanted) if not open_ and rng.random() < .3]
             # Nothing new while it is waited for a place to save.
             saving = saved is None and following > 10 * lanes
             restoring = saved is not None and saved[0] is not None and following > saved[0] + 5 * lanes
@@ -55,26 +61,26 @@ def test_words_are_dealt_in_the_order_of_requests(step_cycles, lanes, refill, bu
             ctx.set(design.save, saving and not ctx.get(design.pending))
             ctx.set(design.restore, restoring)
             served, take = ctx.get(design.served), ctx.get(design.take)
-            ready = {lane: number for lane, number in enumerate(wanted) if number is not None
-                     and number[1] <= cycle and (drained or valid and number[0] < first + refill)}
+            ready = {lane: open_[0] for lane, open_ in enumerate(wanted) if open_
+                     and open_[0][1] <= cycle and (drained or valid and open_[0][0] < first + refill)}
             assert served == sum(1 << lane for lane in ready)
             for lane, (number, _) in ready.items():
                 assert number >= first or drained
                 dealt = ctx.get(design.dealt[lane])
                 assert dealt >> 16 == (number >= stored)
                 assert number >= stored or dealt & 0xffff == words[number]
-                wanted[lane] = None
+                wanted[lane].pop(0)
             assert idle or ctx.get(design.pending)
             if ctx.get(design.save):
                 saved = following, row
             for lane in asks:
-                wanted[lane] = following, cycle + step_cycles
+                wanted[lane].append((following, cycle + step_cycles))
                 following += 1
             row += take
             await ctx.tick()
             cycle += 1
             if restoring:
-                wanted = [None] * config.decoder_lanes
+                wanted = [[] for _ in range(config.decoder_lanes)]
                 (following, row), saved = saved, (None, None)
             waits = 0 if ready else waits + 1
             assert waits < 50
