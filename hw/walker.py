@@ -152,7 +152,9 @@ class StepWalker(wiring.Component):
             m.d.sync += [
                 preparing.eq(1),
                 layer.eq(command),
-                stride.eq(command.kernel_rows * command.run_blocks),
+                # A few sums: a multiplier would be far away.
+                stride.eq(sum((Mux(bit, command.run_blocks << place, 0)
+                               for place, bit in enumerate(command.kernel_rows)), Const(0))),
                 chunks_left.eq(command.run_chunks - 1),
                 rows_left.eq(command.kernel_rows - 1),
                 tiles_left.eq(command.pixel_tiles - 1),
