@@ -192,7 +192,7 @@ PRESETS = {config.name: config for config in (
     # 256 multiply positions and the memories of an ECP5-85K.
     EngineConfig(name="edge", columns=16, lanes=16, requantiser_lanes=8, partial_sums=128,
                  activation_bytes=256 << 10, activation_banks=8, mask_bytes=16 << 10, refill_words=4,
-                 parameter_channels=512, step_cycles=2, table_lanes=2),
+                 parameter_channels=512, table_lanes=2),
     # 1,024 multiply positions: ResNet-18 at 224x224 stays on chip.
     EngineConfig(name="base", columns=32, lanes=32, requantiser_lanes=16, partial_sums=128,
                  activation_bytes=1 << 20, activation_banks=8, mask_bytes=64 << 10, refill_words=8,

@@ -141,7 +141,7 @@ def tilings(geometry: Geometry, mask: MaskSize, config: EngineConfig) -> list[Ti
     pixels, sums = geometry.pixels, config.partial_sums
     fewest = -(-pixels // sums)
     # Shorter passes than this only wait for weights or for the accumulators.
-    shortest = max(config.columns // config.build_columns, latency.ACCUMULATE)
+    shortest = max(config.step_cycles * config.columns // config.build_columns, latency.ACCUMULATE)
     most = max(fewest, min(pixels // shortest, fewest + _CANDIDATES))
     room = kept_mask_beats(config)
     needed = mask.tile_beats(config)

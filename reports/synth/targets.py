@@ -65,7 +65,8 @@ TARGETS = {target.name: target for target in (
         gates="map_gates", lut={**LUT_CELLS["ecp5"], "TRELLIS_DPR16X4": 4}, ff=FLIP_FLOPS,
         bram={"DP16KD": 1, "PDPW16KD": 1}, dsp=("MULT18X18D",),
         nextpnr="ecp5", device="85k", package="CABGA756", speed="6", frequency=120,
-        options=("--{device}", "--package", "{package}", "--speed", "{speed}", "--lpf-allow-unconstrained"),
+        options=("--{device}", "--package", "{package}", "--speed", "{speed}", "--lpf-allow-unconstrained",
+                 "--placer-heap-timingweight", "30", "--placer-heap-critexp", "3", "--placer-heap-beta", "0.75"),
         grids={"25k": (73, 51), "45k": (91, 72), "85k": (127, 96)}),
     Target(
         name="ice40", synthesis="synth_ice40 -device u", use_dsp="-dsp",

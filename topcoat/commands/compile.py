@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from arch.config import LANES, PRESETS, EngineConfig
 from compiler.lower import compile_network
 from driver.program import ProgramFile
 from golden import bundled, packed
 from golden.checkpoint import write_atomically
+from topcoat.engine import add_engine_arguments, engine_config
 
 
 def configure(parser):
     parser.add_argument("model", metavar="M.coat", help="file, or a bundled model's name")
-    parser.add_argument("--preset", choices=PRESETS, default="edge", help="engine (default: %(default)s)")
-    parser.add_argument("--lane", choices=LANES, default=LANES[0],
-                        help="how its lanes multiply, as its Verilog was written (docs/lane.md; default: %(default)s)")
+    add_engine_arguments(parser, note=", as its Verilog was written")
     parser.add_argument("--batch", type=int, default=1, metavar="B", help="images of a run (default: %(default)s)")
     parser.add_argument("--address", type=lambda text: int(text, 0), default=0, metavar="A",
                         help="of its memory, as the engine sees it; the Python driver moves programs itself "
@@ -27,7 +25,7 @@ def configure(parser):
 
 
 def run(options) -> int:
-    config = EngineConfig.preset(options.preset, lane=options.lane)
+    config = engine_config(options)
     network = packed.load(bundled.find(options.model))
     program = ProgramFile.of(compile_network(network, config, batch=options.batch)).relocated(options.address)
     content = program.to_bytes()

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from arch.config import LANES, PRESETS, EngineConfig
 from golden import bundled, datasets, packed, untrained
 from golden.codes import CHOICES
 from golden.densities import SCHEDULES
@@ -28,6 +27,7 @@ from reports.records import run_record, zero_fractions
 from reports.traffic import traffic_floor
 from sim import memory
 from sim.network import BACKENDS, CHECKS, NetworkRun, simulate_network
+from topcoat.engine import add_engine_arguments, engine_config
 from topcoat.output import table, write_json
 
 
@@ -53,9 +53,7 @@ def configure(parser):
     network.add_argument("--seed", type=int, metavar="S", help="of masks and weights (default: 1)")
     parser.add_argument("--code", choices=CHOICES,
                         help="of the masks (default: the model's own, or for a network the best of each layer)")
-    parser.add_argument("--preset", choices=PRESETS, default="edge", help="engine (default: %(default)s)")
-    parser.add_argument("--lane", choices=LANES, default=LANES[0],
-                        help="how its lanes multiply (docs/lane.md; default: %(default)s); energies are of multipliers")
+    add_engine_arguments(parser, note="; energies are of multipliers")
     parser.add_argument("--backend", choices=BACKENDS, default="native", help="simulator (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=1, metavar="B", help="images of a run (default: %(default)s)")
     parser.add_argument("--images", type=int, metavar="K", help="how many images (default: one batch)")
@@ -120,7 +118,7 @@ def run(options) -> int:
         raise ValueError(f"batch must be at least 1, not {options.batch}")
     if options.images is None:
         options.images = options.batch
-    config = EngineConfig.preset(options.preset, lane=options.lane)
+    config = engine_config(options)
     timing = memory.memory_timing(options.memory, config, latency=options.latency, rate=options.rate)
     start = time.monotonic()
     network, images, labels = (_trained if options.network is None else _untrained)(options)

@@ -9,24 +9,21 @@ import sys
 import time
 from pathlib import Path
 
-from arch.config import LANES, PRESETS, EngineConfig
 from golden.checkpoint import write_atomically
 from hw.rtl import BUSES
 from reports.synth.flow import Board, synth
 from reports.synth.harness import accelerator_design
 from reports.synth.targets import TARGETS
 from reports.tools import find_program, find_yosys
+from topcoat.engine import add_engine_arguments, engine_config
 from topcoat.output import table, write_json
 
 _STDOUT = Path("-")
 
 
 def configure(parser):
-    parser.add_argument("--preset", choices=PRESETS, default="edge", help="engine (default: %(default)s)")
+    add_engine_arguments(parser, "planes", ", other than that of `topcoat verilog`: the smaller without multiplier blocks")
     parser.add_argument("--target", choices=TARGETS, default="ecp5", help="FPGA family (default: %(default)s)")
-    parser.add_argument("--lane", choices=LANES, default="planes",
-                        help="how lanes multiply (docs/lane.md; default, other than that of `topcoat verilog`: "
-                             "%(default)s, the smaller without multiplier blocks)")
     parser.add_argument("--bus", choices=BUSES, default="axi",
                         help="what the engine is attached to, as for `topcoat verilog` (default: %(default)s)")
     parser.add_argument("--dsp", action="store_true", help="multiplier blocks in the columns, too")
@@ -79,7 +76,7 @@ def run(options) -> int:
     yosys = find_yosys(options.yosys, extra="synth")
     nextpnr = options.route and find_program(f"nextpnr-{target.nextpnr}", options.nextpnr, option="--nextpnr",
                                              extra="synth")
-    config = EngineConfig.preset(options.preset, lane=options.lane)
+    config = engine_config(options)
     progress(f"Verilog of {options.preset}")
     report = synth(accelerator_design(config, options.bus), options.target, dsp=options.dsp, route=options.route,
                    board=board, yosys=yosys, nextpnr=nextpnr or None, progress=progress)

@@ -8,13 +8,13 @@ import argparse
 import re
 from pathlib import Path
 
-from arch.config import LANES, PRESETS, EngineConfig
 from golden import bundled, datasets, packed
 from golden.integer import images_from_uint8
 from hw import registers
 from hw.package import package
 from hw.rtl import BUSES, emit_rtl
 from sim.testbench import first_layer, testbench
+from topcoat.engine import add_engine_arguments, engine_config
 from topcoat.output import write_texts
 
 
@@ -35,10 +35,7 @@ def _prefix(text: str) -> str:
 
 
 def configure(parser):
-    parser.add_argument("--preset", choices=PRESETS, default="edge", help="engine to write (default: %(default)s)")
-    parser.add_argument("--lane", choices=LANES, default=LANES[0],
-                        help="how lanes multiply: planes are smaller on FPGAs without multiplier blocks, and need "
-                             "programs compiled for them (docs/lane.md; default: %(default)s)")
+    add_engine_arguments(parser, note=": planes are smaller on FPGAs without multiplier blocks")
     parser.add_argument("--bus", choices=BUSES, default="axi",
                         help="what it is attached to: AXI4 for memory and AXI4-Lite for registers, or Wishbone B4, "
                              "pipelined and classic (default: %(default)s)")
@@ -56,7 +53,7 @@ def configure(parser):
 
 
 def run(options) -> int:
-    config = EngineConfig.preset(options.preset, lane=options.lane)
+    config = engine_config(options)
     network = packed.load(bundled.find(options.model))
     image = images_from_uint8(datasets.load(bundled.IMAGES, "test").first(1).images)[0]
     bench = testbench(config, options.bus, first_layer(network), image, options.name)
