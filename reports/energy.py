@@ -12,6 +12,7 @@ from functools import lru_cache
 from arch.config import ANS_BITS, BIAS_BITS, MASK_WORD_BITS, MULTIPLIER_BITS, EngineConfig
 from arch.counters import STREAMS
 from arch.latency import REQUANTISE
+from hw.lane import symbol_bits
 from reports.actions import Actions
 from reports.area import area
 from reports.costs import CostSet, cost_set, cost_sets
@@ -31,7 +32,6 @@ OPS_PER_MAC = 2
 
 _BLOCK_BITS = 64
 _WORD_BITS = 32
-_SYMBOL_BITS = 8
 _ANS_ENTRY_BITS = ANS_BITS + 4 + 3
 """A decoding table's entry: base, number of bits, symbol."""
 
@@ -101,7 +101,7 @@ def prices(config: EngineConfig, costs: CostSet, *, weight_path: bool = True) ->
         Price("generator", "generator_blocks", _generator_block(config, costs)),
         # A word passes two rows of the aligner and two words of its lane; a symbol moves a position and is handed on.
         Price("decoder", "mask_words", costs.register(4 * MASK_WORD_BITS)),
-        Price("decoder", "weights_built", costs.register(4 + _SYMBOL_BITS)),
+        Price("decoder", "weights_built", costs.register(4 + symbol_bits(config))),
         Price("decoder", "ans_symbols", costs.read(tables, _ANS_ENTRY_BITS) + costs.register(ANS_BITS)),
         Price("decoder", "ans_entries", config.decoder_lanes * costs.write(tables, _ANS_ENTRY_BITS)),
         Price("mask buffer", "mask_buffer_reads", costs.read(config.mask_bytes, config.bus_bits)),

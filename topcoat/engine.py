@@ -8,8 +8,8 @@ from arch.config import LANES, PRESETS, EngineConfig
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser, lane: str = LANES[0], note: str = ""):
-    """``--preset``, ``--lane`` and ``--step-cycles``: programs run on engines of the same three. ``lane`` is the default
-    one, ``note`` what the help says of it."""
+    """``--preset``, ``--lane`` and ``--step-cycles``: a program runs on engines of the same three. ``lane`` is the
+    default one, ``note`` what the help says of it."""
     parser.add_argument("--preset", choices=PRESETS, default="edge", help="engine (default: %(default)s)")
     parser.add_argument("--lane", choices=LANES, default=lane,
                         help=f"how its lanes multiply (docs/lane.md; default: %(default)s){note}")

@@ -226,7 +226,8 @@ def test_lanes_of_planes_have_programs_of_their_own(tmp_path):
 
 def test_simulate_runs_the_lanes_asked_for(monkeypatch, capsys):
     def simulated(network, images, config, **_):
-        raise ValueError(f"{config.name}, {config.lane}")
+        raise ValueError(f"{config.name}, {config.lane}, {config.step_cycles}")
 
     monkeypatch.setattr("topcoat.commands.simulate.simulate_network", simulated)
-    assert failing(capsys, "simulate", MODEL, "--preset", "tiny", "--lane", "planes").endswith("tiny, planes")
+    given = "--preset", "tiny", "--lane", "planes", "--step-cycles", "2"
+    assert failing(capsys, "simulate", MODEL, *given).endswith("tiny, planes, 2")

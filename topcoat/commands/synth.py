@@ -22,7 +22,8 @@ _STDOUT = Path("-")
 
 
 def configure(parser):
-    add_engine_arguments(parser, "planes", ", other than that of `topcoat verilog`: the smaller without multiplier blocks")
+    add_engine_arguments(parser, "planes",
+                         ", other than that of `topcoat verilog`: the smaller without multiplier blocks")
     parser.add_argument("--target", choices=TARGETS, default="ecp5", help="FPGA family (default: %(default)s)")
     parser.add_argument("--bus", choices=BUSES, default="axi",
                         help="what the engine is attached to, as for `topcoat verilog` (default: %(default)s)")
