@@ -55,10 +55,11 @@ gates: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[area]'
 	@$(BIN)/python -m reports.gates $(TARGET) --node $(NODE) --liberty $(LIBERTY)
 
-# A bitstream that tests itself on a ULX3S (docs/selftest.md), in out/selftest, and what it is in reports/selftest.json.
+# The bitstream that tests itself on a ULX3S (docs/selftest.md), reports/selftest.bit, and what it is, selftest.json.
 bitstream: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[synth]'
 	@$(BIN)/topcoat selftest -o out/selftest --json reports/selftest.json
+	@cp out/selftest/topcoat.bit reports/selftest.bit
 
 # The first layer of a network on an engine's ECP5 netlist, and on eight wrong ones (docs/equivalence.md): minutes.
 equivalence: $(READY)

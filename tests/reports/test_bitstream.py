@@ -121,6 +121,7 @@ def test_the_page_shows_the_record_of_this_self_test():
     assert record["inputs_sha256"] == bitstream.inputs_sha256(texts, BOARDS[record["board"]]), \
         "make it again with `make bitstream`"
     assert record["verilog_sha256"] == bitstream.sha256(texts["self_test.v"].encode())
+    assert record["sha256"] == bitstream.sha256((ROOT / "reports" / "selftest.bit").read_bytes())
     page = (ROOT / "docs" / "selftest.md").read_text()
     shown = [f"crc={record['crc']}", record["sha256"], record["verilog_sha256"], f"{record['bytes']:,}", record["part"],
              f"{record['fmax_mhz']} MHz", *record["tool_versions"].values(),
