@@ -283,6 +283,8 @@ class _Parser:
     def statement(self) -> list[Statement]:
         if self.accept(";"):
             return []
+        if self.peek() == "begin":  # on its own: a case without branches but the default
+            return self.block()
         if self.accept("if"):
             branches = []
             while True:

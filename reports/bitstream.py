@@ -14,7 +14,7 @@ from golden.checkpoint import write_atomically
 from hw.emit import SELF_TEST_MODULE
 from reports.synth.flow import script, synthesise
 from reports.synth.harness import Design
-from reports.synth.targets import TARGETS
+from reports.synth.targets import ECP5_PLACE_AND_ROUTE, TARGETS
 from reports.tools import find_program, find_yosys, nextpnr_version, run_tool, yosys_version
 from sim.build import cached_model, digest
 from sim.selftest import SelfTestProgram
@@ -23,9 +23,6 @@ __all__ = ["BOARDS", "Board", "find_tools", "inputs_sha256", "make_bitstream", "
 
 SEED = 1
 """Of the placement: the same Verilog and the same tools make the same bitstream."""
-
-DENSITY = "0.6"
-"""How densely nextpnr may place. The device is large and the clock slow; placed as by default it routes for long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +99,7 @@ _PACKING = ("--compress", "--input", "board.config", "--bit", "topcoat.bit")
 
 def _routing(board: Board) -> tuple[str, ...]:
     return (*board.options, "--json", "netlist.json", "--lpf", "board.lpf", "--textcfg", "board.config",
-            "--report", "report.json", "--seed", str(SEED), "--placer-heap-beta", DENSITY)
+            "--report", "report.json", "--seed", str(SEED), *ECP5_PLACE_AND_ROUTE)
 
 
 def _design(texts: Mapping[str, str]) -> Design:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from reports.area.cost import FLIP_FLOPS, LUT_CELLS
 
-__all__ = ["TARGETS", "Target", "cell_kinds"]
+__all__ = ["ECP5_PLACE_AND_ROUTE", "TARGETS", "Target", "cell_kinds"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,10 @@ class Target:
 
 _LATTICE_STAGES = ("begin", "coarse", "map_ram", "map_ffram", "map_gates", "map_ffs", "map_luts", "map_cells", "check")
 
+ECP5_PLACE_AND_ROUTE = ("--placer-heap-timingweight", "30", "--placer-heap-critexp", "3", "--placer-heap-beta", "0.75",
+                        "--router", "router2", "--threads", "2")
+"""nextpnr's options, without device and files (docs/synth.md)."""
+
 TARGETS = {target.name: target for target in (
     Target(
         name="ecp5", synthesis="synth_ecp5 -abc9 -nowidelut", no_dsp="-nodsp", stages=_LATTICE_STAGES,
@@ -66,7 +70,7 @@ TARGETS = {target.name: target for target in (
         bram={"DP16KD": 1, "PDPW16KD": 1}, dsp=("MULT18X18D",),
         nextpnr="ecp5", device="85k", package="CABGA756", speed="6", frequency=120,
         options=("--{device}", "--package", "{package}", "--speed", "{speed}", "--lpf-allow-unconstrained",
-                 "--placer-heap-timingweight", "30", "--placer-heap-critexp", "3", "--placer-heap-beta", "0.75"),
+                 *ECP5_PLACE_AND_ROUTE),
         grids={"25k": (73, 51), "45k": (91, 72), "85k": (127, 96)}),
     Target(
         name="ice40", synthesis="synth_ice40 -device u", use_dsp="-dsp",
