@@ -78,7 +78,7 @@ class Dealer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         lanes, words = len(self.served), len(self.words)
-        slot_bits = words.bit_length() - 1
+        slot_bits, lane_bits = words.bit_length() - 1, lanes.bit_length() - 1
         # A lane asks for two words at most, so the numbers of no more than so many rows are told apart.
         bits = slot_bits + (2 * lanes // words).bit_length()
 
@@ -117,7 +117,8 @@ class Dealer(wiring.Component):
             if stop - start == 1:
                 with m.If(twice[start]):
                     with m.If(self.served[start]):
-                        m.d.sync += numbers[start].eq(numbers[start] + lanes)
+                        above = numbers[start][lane_bits:]
+                        m.d.sync += above.eq(add(above, Const(1), len(above)))
                 with m.Elif(request[start] & (self.served[start] | ~asking[start])):
                     m.d.sync += numbers[start].eq(first)
                 return

@@ -146,11 +146,10 @@ class CoatDecoder(wiring.Component):
         longest = Mux(wants_table, table.longest, command.symbol_bits)
         symbol_ones = (1 << command.symbol_bits) - 1
         of_length = ~(wants_table | wants_unary)
-        # All lanes take part in all steps and consume as much: they ask together.
+        # All lanes take part in all steps and consume as much: they ask together. They are as many as words of a row or
+        # more, or the bus would be wider than the activation memory's words.
         group_bits = config.build_columns.bit_length() - 1
         lockstep = of_length & ~command.run_bytes[:row_bits].any() & ~command.out_channels[:group_bits].any()
-        if config.decoder_lanes < config.refill_words:
-            lockstep = Const(0)
         m.d.sync += begin.eq(start)
         with m.If(start):
             m.d.sync += [
@@ -272,7 +271,8 @@ class CoatDecoder(wiring.Component):
                 fits[number].eq(lane.fits),
                 crosses[number].eq(lane.crosses),
                 within[number].eq(lane.within),
-                bad[number].eq(exceeds(rows.payload.symbols[number][:len(coats)], coats)),
+                bad[number].eq(exceeds(rows.payload.symbols[number][:len(coats)], coats)
+                               | rows.payload.symbols[number][len(coats):].any()),
             ]
             with m.If(fire):
                 m.d.sync += rows.payload.symbols[number].eq(Mux(takes_part[number], lane.symbol, 0))

@@ -129,6 +129,9 @@ class Engine(wiring.Component):
         ]
         with m.If(decode.valid & decode.ready):
             m.d.sync += decode_position.eq(decode.payload.position)
+        # The decoder's errors come two cycles behind what they are about, or three: the next layer may have begun.
+        earlier_position, error_position = Signal(POSITION_BITS), Signal(POSITION_BITS)
+        m.d.sync += [earlier_position.eq(decode_position), error_position.eq(earlier_position)]
 
         # Read side of the memory interface.
         m.submodules.mask_checker = mask_checker = SegmentChecker(config)
@@ -278,7 +281,7 @@ class Engine(wiring.Component):
             (write_error, Error.BUS_WRITE, store.position, 0),
             (mask_error, Error.MASK_CRC, segment_position, segment),
             (parameter_error, Error.PARAMETER_CRC, segment_position, segment),
-            (decoder.error != Error.NONE, decoder.error, decode_position, 0),
+            (decoder.error != Error.NONE, decoder.error, error_position, 0),
             (dispatcher.error != Error.NONE, dispatcher.error, dispatcher.position, 0),
             (watchdog.expired & dispatcher.busy, Error.WATCHDOG, dispatcher.position, 0),
         ]

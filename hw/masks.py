@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from arch.config import MASK_WORD_BITS, EngineConfig
+from hw.bits import above
 from hw.commands import MaskCommand
 
 __all__ = ["MaskBuffer"]
@@ -99,6 +100,12 @@ class MaskBuffer(wiring.Component):
         layer_beat = Signal(place_bits - beat_shift)
         active, kept, keeping = Signal(), Signal(), Signal()
         settled = Signal(init=1)  # `place` is where the next layer starts
+        refill_shift = refill.bit_length() - 1
+        in_row, rows_left = left[:refill_shift], left[refill_shift:]
+
+        def empty(whole, begun, filled):
+            """Places of a row without a word: none if ``whole``, else, if ``begun``, all but the ``filled`` first."""
+            return ~(whole.replicate(refill) | begun.replicate(refill) & above(filled, refill))
 
         # Ring. What is free is known late.
         m.submodules.ring = ring = Memory(shape=self._config.bus_bits, depth=self._beats, init=[])
@@ -159,8 +166,8 @@ class MaskBuffer(wiring.Component):
         with m.If(taken):
             m.d.sync += [
                 place.eq(place + 1),
-                left.eq(Mux(left <= refill, 0, left - refill)),
-                self.past_end.eq(Cat(left <= refill + number for number in range(refill))),
+                left.eq(Mux(rows_left.any(), Cat(in_row, rows_left - 1), 0)),
+                self.past_end.eq(empty(rows_left[1:].any(), rows_left[0], in_row)),
             ]
 
         # Layers.
@@ -171,7 +178,7 @@ class MaskBuffer(wiring.Component):
                 active.eq(1),
                 settled.eq(0),
                 left.eq(words),
-                self.past_end.eq(Cat(words <= number for number in range(refill))),
+                self.past_end.eq(empty(words[refill_shift:].any(), Const(1), words[:refill_shift])),
                 # A kept layer begins where it began before: `place` is there already.
                 layer_beat.eq(place[beat_shift:]),
                 kept.eq(self.command.payload.mask_keep),

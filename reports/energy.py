@@ -99,7 +99,8 @@ def prices(config: EngineConfig, costs: CostSet, *, weight_path: bool = True) ->
         Price("weight slots", "slot_reads", costs.register(slot_row)),
         Price("weight builder", "weights_built", costs.register(2 * config.weight_bits)),
         Price("generator", "generator_blocks", _generator_block(config, costs)),
-        # A word passes two rows of the aligner and two words of its lane; a symbol moves a position and is handed on.
+        # A word passes a register, a queue of rows and two words of its lane; a symbol moves a position and is handed
+        # on.
         Price("decoder", "mask_words", costs.register(4 * MASK_WORD_BITS)),
         Price("decoder", "weights_built", costs.register(4 + symbol_bits(config))),
         Price("decoder", "ans_symbols", costs.read(tables, _ANS_ENTRY_BITS) + costs.register(ANS_BITS)),

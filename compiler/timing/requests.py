@@ -29,8 +29,7 @@ class Requests:
 def in_lockstep(code: str, out: int, run: int, config: EngineConfig) -> bool:
     """Whether all decoder lanes ask for words in the same steps of a layer with ``out`` output channels and runs of
     ``run`` weights: then a symbol may end with a word though the next one has not come (hw/decoder.py)."""
-    return (code in ("raw", "stored") and run % config.lanes == 0 and out % config.build_columns == 0
-            and config.decoder_lanes >= config.refill_words)
+    return code in ("raw", "stored") and run % config.lanes == 0 and out % config.build_columns == 0
 
 
 def requests(lengths: np.ndarray, part: np.ndarray, used: np.ndarray, longest: int, head: int, *,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from arch.config import ANS_BITS, MAX_COATS, EngineConfig
+from arch.config import ANS_BITS, MASK_WORD_BITS, MAX_COATS, EngineConfig
 from arch.depths import ANS_BANKS
 from hw.ans import ENTRIES, ans_entry
 from hw.decoder import decode_step
+from hw.masks import ROWS
 from hw.parameters import parameter_row
 from hw.walker import row_place
 from hw.weights import slot_row
@@ -62,8 +63,8 @@ class MemoryCost:
 
 
 def memories(config: EngineConfig) -> tuple[Shape, ...]:
-    """All memories of an engine that are worth counting; command queues, of one or two entries, are flip-flops in the
-    blocks' cells."""
+    """All memories of an engine that are worth counting. Queues of one or two entries are flip-flops in the blocks'
+    cells; those of the memory interface, 7 to 15 entries deep, are not counted, nor are the sums of average pools."""
     depth = 1 << (config.rounds + 2).bit_length()
     return tuple(shape for shape in (
         Shape(name="activation memory", count=2 * config.activation_banks,
@@ -72,6 +73,7 @@ def memories(config: EngineConfig) -> tuple[Shape, ...]:
         Shape(name="weight slots", count=config.columns, depth=config.weight_slots, width=slot_row(config).size,
               registered=False),
         Shape(name="mask buffer", count=1, depth=config.mask_bytes // config.bus_bytes, width=config.bus_bits),
+        Shape(name="mask rows", count=1, depth=ROWS, width=config.refill_words * MASK_WORD_BITS, registered=False),
         Shape(name="parameters", count=1, depth=config.parameter_channels // config.requantiser_lanes,
               width=parameter_row(config).size),
         # Of two lanes, the second port reads, too: CACTI's cell grows by as much with any second port.

@@ -35,7 +35,7 @@ TERMS: dict[str, Callable[[EngineConfig], tuple[float, ...]]] = {
     # Multiplexers in front of and behind the banks; three rotators.
     "activations": lambda c: (1, c.activation_banks, c.lanes * c.activation_banks, c.lanes * _log2(c.lanes),
                               (max(c.requantiser_lanes, 4) + c.bus_bytes) * _log2(c.lanes)),
-    # An aligner of two rows of words.
+    # A row of a beat's, and which of its words are stored.
     "mask_buffer": lambda c: (1, c.refill_words, c.refill_words * _log2(2 * c.refill_words), c.bus_bits),
     # A gearbox from beats to records.
     "parameter_buffer": lambda c: (1, c.bus_bits, c.requantiser_lanes),

@@ -34,4 +34,5 @@ def test_hash_ignores_only_what_changes_no_program():
     config = EngineConfig.preset("tiny")
     assert dataclasses.replace(config, name="other", trace=False, table_lanes=2).hash == config.hash
     assert len({preset.hash for preset in PRESETS.values()}) == len(PRESETS)
-    assert EngineConfig.preset("tiny", rounds=20).hash != config.hash
+    assert len({config.hash, *(EngineConfig.preset("tiny", **changed).hash for changed in (
+        {"rounds": 20}, {"step_cycles": 2}, {"lane": "planes"}))}) == 4

@@ -10,7 +10,7 @@ import pytest
 
 from arch import descriptor
 from arch.config import SEGMENT_BYTES, EngineConfig
-from arch.descriptor import BYTES, FIELDS, Error, Opcode
+from arch.descriptor import BYTES, FIELDS, Code, Error, Opcode
 from compiler import compile_network
 from sim.backend import EngineError
 from sim.check import compare
@@ -206,11 +206,14 @@ def test_reset_in_the_middle(seed):
     assert again.runs[-1].cycles == fresh.runs[0].cycles and again.runs[-1].counters == fresh.runs[0].counters
 
 
-def changed(operation: Opcode, **fields: int) -> EngineError:
-    """The error of a program whose first descriptor of ``operation`` has ``fields`` replaced, with a right checksum."""
-    _, program, images = drawn(3)
-    position = next(index for index, values in enumerate(descriptors(program.image, program.program_address))
-                    if values["opcode"] == operation)
+def positions(program, operation: Opcode) -> list[int]:
+    """Where in the program its descriptors of ``operation`` are."""
+    return [index for index, values in enumerate(descriptors(program.image, program.program_address))
+            if values["opcode"] == operation]
+
+
+def rewritten(program, position: int, **fields: int):
+    """The program with ``fields`` of a descriptor replaced, and its checksum made right."""
     start = program.program_address + BYTES * position
     image = bytearray(program.image)
     words = [int.from_bytes(image[start + 4 * word:start + 4 * word + 4], "little") for word in range(descriptor.WORDS)]
@@ -220,7 +223,14 @@ def changed(operation: Opcode, **fields: int) -> EngineError:
         field.insert(name, value, words)
     content = b"".join(word.to_bytes(4, "little") for word in words[:-1])
     image[start:start + BYTES] = content + zlib.crc32(content).to_bytes(4, "little")
-    error = error_of(with_image(program, image), images)
+    return with_image(program, image)
+
+
+def changed(operation: Opcode, **fields: int) -> EngineError:
+    """The error of a program whose first descriptor of ``operation`` has ``fields`` replaced."""
+    _, program, images = drawn(3)
+    position = positions(program, operation)[0]
+    error = error_of(rewritten(program, position, **fields), images)
     assert error.position == position
     return error
 
@@ -244,4 +254,20 @@ def test_places_outside_the_memory():
 
 
 def test_a_mask_stream_of_the_wrong_length():
+    """The error names the layer, though the next one is decoded right behind it."""
     assert changed(Opcode.LAYER, mask_words=0).error == Error.MASK_EXHAUSTED
+    found = Counter()
+    for seed in range(6):
+        _, program, images = drawn(seed)
+        values = descriptors(program.image, program.program_address)
+        for position in positions(program, Opcode.LAYER):
+            words, bits = values[position]["mask_words"], values[position]["symbol_bits"]
+            changes = [({"mask_words": words - 1}, Error.MASK_EXHAUSTED)]
+            # Shorter symbols leave words over, more than lanes ask for ahead.
+            if values[position]["code"] == Code.RAW and words * (bits - 1) // bits > 2 * CONFIG.decoder_lanes:
+                changes.append(({"symbol_bits": 1, "coats": 1}, Error.MASK_LEFT_OVER))
+            for fields, expected in changes:
+                error = error_of(rewritten(program, position, **fields), images)
+                assert (error.error, error.position) == (expected, position)
+                found[expected] += 1
+    assert min(found[Error.MASK_EXHAUSTED], found[Error.MASK_LEFT_OVER]) >= 5

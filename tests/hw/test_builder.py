@@ -15,7 +15,7 @@ from tests.hw.mask_stream import encode, pack, steps_of
 from tests.hw.test_decoder import decode_command, engine_of
 from tests.hw.weight_path import CODES, MaskedDecoder, random_values, send, simulate
 
-TINY, EDGE = EngineConfig.preset("tiny"), EngineConfig.preset("edge", step_cycles=1)
+TINY, EDGE = EngineConfig.preset("tiny"), EngineConfig.preset("edge")
 CONFIGS = {
     "tiny": TINY,
     "ternary, two rows": dataclasses.replace(TINY, weight_bits=2, build_columns=2, refill_words=4, weight_slots=2),

@@ -16,14 +16,15 @@ from tests.hw.weight_path import CODES, MaskedDecoder, random_values, receive, s
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "mask_stream.json").read_text())
 ERRORS = {"exhausted": Error.MASK_EXHAUSTED, "left_over": Error.MASK_LEFT_OVER, "bad_symbol": Error.BAD_SYMBOL}
-TINY, EDGE = EngineConfig.preset("tiny"), EngineConfig.preset("edge", step_cycles=1)
+TINY, EDGE = EngineConfig.preset("tiny"), EngineConfig.preset("edge")
 CONFIGS = {
     "tiny": TINY,
     "two rows a step": dataclasses.replace(TINY, build_columns=2, refill_words=4),
     "all rows a step": dataclasses.replace(TINY, build_columns=4, lanes=4, refill_words=1),
     "eight bits": dataclasses.replace(TINY, weight_bits=8),
     "shared tables": dataclasses.replace(TINY, table_lanes=2),
-    "two cycles a step": dataclasses.replace(TINY, step_cycles=2),
+    "two cycles a step": dataclasses.replace(TINY, step_cycles=2, table_lanes=2),
+    "two rows in two cycles": dataclasses.replace(TINY, build_columns=2, refill_words=4, step_cycles=2),
 }
 
 
@@ -41,7 +42,7 @@ def engine_of(config):
 def decode_command(shape, code, size, table=None):
     width = {"raw": size.bit_length(), "ans": 10}.get(code, size)
     command = {"code": CODES[code], "symbol_bits": width, "coats": 0 if code == "stored" else size,
-               "run_bytes": shape[1] * shape[3]}
+               "run_bytes": shape[1] * shape[3], "out_channels": shape[0]}
     if code == "ans":
         command["ans_offset"] = table.offset
         command |= {f"frequency_{index}": table.frequencies[index] for index in range(1, size + 1)}
@@ -298,6 +299,27 @@ def test_damaged_streams_are_errors(vector):
         (command, words, walk(steps)[0]), (decode_command(shape, "raw", 1), sound.words, walk(sound.steps)[0])])
     assert errors and set(errors) == {ERRORS[vector["error"]]}
     assert rows[len(steps):] == [expected_row(config, step) for step in sound.steps]
+
+
+@pytest.mark.parametrize("coats, worst", [(1, 2), (1, 9), (7, 8), (7, 15)])
+def test_a_symbol_above_the_coats_is_an_error(coats, worst):
+    """In all of its bits, which may be more than a coat index has."""
+    shape = (1, 4, 1, 1)
+    stream = encode(engine_of(TINY), shape, "raw", 8, [worst, 0, 1, 0])
+    command = decode_command(shape, "raw", 8) | {"coats": coats}
+    assert command["symbol_bits"] == 4
+    assert decode(TINY, [(command, stream.words, walk(stream.steps)[0])])[1] == [Error.BAD_SYMBOL]
+
+
+def test_all_lanes_but_not_in_all_steps():
+    """Runs fill the lanes of a row, an odd number of channels not the rows of a step: not in lockstep."""
+    config = dataclasses.replace(config_for((4, 8, 2), 8), refill_words=1)
+    shape = (1, 256, 1, 1)
+    values = random_values(random.Random(2), "stored", 8, 256)
+    stream = encode(engine_of(config), shape, "stored", 8, values)
+    rows, errors, *_ = decode(config, [(decode_command(shape, "stored", 8), stream.words, walk(stream.steps)[0])])
+    assert errors == []
+    assert rows == [expected_row(config, step) for step in stream.steps]
 
 
 @pytest.mark.parametrize("density", [.5, .02])
