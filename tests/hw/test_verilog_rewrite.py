@@ -239,3 +239,10 @@ def test_a_literal_keeps_its_sign():
     named, = parse(text.format("$signed(4'h8)"))
     plain, = parse(text.format("4'h8"))
     assert signed.assigns == named.assigns != plain.assigns
+
+
+def test_a_block_on_its_own_is_its_statements():
+    """As Yosys prints a case that has no branch but the default."""
+    text = "module m (a, b);\n  input a;\n  output b;\n  reg b;\n  always @* begin\n    {}\n  end\nendmodule\n"
+    alone, inside = parse(text.format("b = a;")), parse(text.format("begin b = a; end"))
+    assert alone[0].processes == inside[0].processes
