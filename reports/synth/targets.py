@@ -59,8 +59,7 @@ class Target:
 
 _LATTICE_STAGES = ("begin", "coarse", "map_ram", "map_ffram", "map_gates", "map_ffs", "map_luts", "map_cells", "check")
 
-ECP5_PLACE_AND_ROUTE = ("--placer-heap-timingweight", "30", "--placer-heap-critexp", "3", "--placer-heap-beta", "0.75",
-                        "--router", "router2", "--threads", "2")
+ECP5_PLACE_AND_ROUTE = ("--placer-heap-beta", "0.75", "--router", "router2")
 """nextpnr's options, without device and files (docs/synth.md)."""
 
 TARGETS = {target.name: target for target in (
