@@ -96,8 +96,9 @@ def _network(name: str) -> IntegerNetwork:
 
 
 def engine(weight_bits: int) -> EngineConfig:
-    """The engine that weights of that width are measured on."""
-    config = EngineConfig.preset(PRESET)
+    """The engine that weights of that width are measured on: memories have one port to read with, as in standard
+    cells."""
+    config = EngineConfig.preset(PRESET, table_lanes=1)
     return stored_engine(config, 8) if weight_bits == 8 else dataclasses.replace(config, weight_bits=weight_bits)
 
 
