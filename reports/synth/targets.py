@@ -59,8 +59,8 @@ class Target:
 
 _LATTICE_STAGES = ("begin", "coarse", "map_ram", "map_ffram", "map_gates", "map_ffs", "map_luts", "map_cells", "check")
 
-ECP5_PLACE_AND_ROUTE = ("--placer-heap-beta", "0.75", "--router", "router2")
-"""nextpnr's options, without device and files (docs/synth.md)."""
+ECP5_PLACE_AND_ROUTE = ("--placer-heap-beta", "0.6")
+"""nextpnr's options, without device and files: placed less densely than by default, an engine is routed sooner."""
 
 TARGETS = {target.name: target for target in (
     Target(
