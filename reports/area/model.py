@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from arch.config import EngineConfig
+from arch.config import MASK_WORD_BITS, EngineConfig
 from reports.area.cost import Cost, measured
 from reports.area.points import load
 from reports.area.register_file import REGISTER_FILE_BITS
@@ -27,16 +27,16 @@ def _log2(value: int) -> int:
 
 
 TERMS: dict[str, Callable[[EngineConfig], tuple[float, ...]]] = {
-    # A network as deep as the logarithm of the words of a cycle; tables of two lanes have multiplexers.
-    "decoder": lambda c: (1, c.decoder_lanes, c.decoder_lanes * _log2(c.refill_words),
+    # A multiplexer of a row's words in front of every lane; tables of two lanes have multiplexers.
+    "decoder": lambda c: (1, c.decoder_lanes, c.decoder_lanes * c.refill_words,
                           c.decoder_lanes * (c.table_lanes - 1)),
     # A lane chooses among 8 table entries; rows of signs and counts of them.
     "builder": lambda c: (1, c.build_columns, c.decoder_lanes, c.decoder_lanes * c.weight_bits),
     # Multiplexers in front of and behind the banks; three rotators.
     "activations": lambda c: (1, c.activation_banks, c.lanes * c.activation_banks, c.lanes * _log2(c.lanes),
                               (max(c.requantiser_lanes, 4) + c.bus_bytes) * _log2(c.lanes)),
-    # A row of a beat's, and which of its words are stored.
-    "mask_buffer": lambda c: (1, c.refill_words, c.refill_words * _log2(2 * c.refill_words), c.bus_bits),
+    # Which words of a row are stored; the choice of a row of a beat's.
+    "mask_buffer": lambda c: (1, c.refill_words, c.bus_bits - MASK_WORD_BITS * c.refill_words),
     # A gearbox from beats to records.
     "parameter_buffer": lambda c: (1, c.bus_bits, c.requantiser_lanes),
     "requantiser": lambda c: (1, c.requantiser_lanes),

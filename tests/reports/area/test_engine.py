@@ -31,7 +31,7 @@ def _stands_for(sample, config):
     return sample.block == "ans_table" or sample.config == config
 
 
-@pytest.mark.parametrize("preset, expected", [("tiny", 9), ("edge", 11), ("base", 10), ("hiddenite", 9)])
+@pytest.mark.parametrize("preset, expected", [("tiny", 8), ("edge", 10), ("base", 9), ("hiddenite", 8)])
 def test_memories_are_those_that_yosys_finds(preset, expected):
     config = PRESETS[preset]
     copies = {"column": config.columns}
