@@ -96,8 +96,8 @@ def _network(name: str) -> IntegerNetwork:
 
 
 def engine(weight_bits: int) -> EngineConfig:
-    """The engine that weights of that width are measured on: memories have one port to read with, as in standard
-    cells."""
+    """The engine that weights of that width are measured on: with a table memory for each decoder lane, as only
+    memories with one read port are simulated (:mod:`reports.gates.netlist`)."""
     config = EngineConfig.preset(PRESET, table_lanes=1)
     return stored_engine(config, 8) if weight_bits == 8 else dataclasses.replace(config, weight_bits=weight_bits)
 
