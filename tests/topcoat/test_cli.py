@@ -226,8 +226,11 @@ def test_lanes_of_planes_have_programs_of_their_own(tmp_path):
 
 def test_simulate_runs_the_lanes_asked_for(monkeypatch, capsys):
     def simulated(network, images, config, **_):
-        raise ValueError(f"{config.name}, {config.lane}, {config.step_cycles}")
+        raise ValueError(f"{config.name}, {config.lane}, {config.step_cycles}, {config.activation_banks}")
 
     monkeypatch.setattr("topcoat.commands.simulate.simulate_network", simulated)
-    given = "--preset", "tiny", "--lane", "planes", "--step-cycles", "2"
-    assert failing(capsys, "simulate", MODEL, *given).endswith("tiny, planes, 2")
+    given = "--preset", "tiny", "--lane", "planes", "--step-cycles", "2", "--activation-banks", "8"
+    assert failing(capsys, "simulate", MODEL, *given).endswith("tiny, planes, 2, 8")
+    assert failing(capsys, "simulate", MODEL).endswith("edge, multiplier, 1, 8")
+    assert failing(capsys, "simulate", MODEL, "--activation-banks", "3").endswith(
+        "activation_banks must be a power of two, not 3")
