@@ -14,7 +14,7 @@ from golden.checkpoint import write_atomically
 from hw.emit import SELF_TEST_MODULE
 from reports.synth.flow import script, synthesise
 from reports.synth.harness import Design
-from reports.synth.targets import ECP5_PLACE_AND_ROUTE, TARGETS
+from reports.synth.targets import TARGETS
 from reports.tools import find_program, find_yosys, nextpnr_version, run_tool, yosys_version
 from sim.build import cached_model, digest
 from sim.selftest import SelfTestProgram
@@ -99,7 +99,7 @@ _PACKING = ("--compress", "--input", "board.config", "--bit", "topcoat.bit")
 
 def _routing(board: Board) -> tuple[str, ...]:
     return (*board.options, "--json", "netlist.json", "--lpf", "board.lpf", "--textcfg", "board.config",
-            "--report", "report.json", "--seed", str(SEED), *ECP5_PLACE_AND_ROUTE)
+            "--report", "report.json", "--seed", str(SEED), *TARGETS["ecp5"].place_and_route)
 
 
 def _design(texts: Mapping[str, str]) -> Design:

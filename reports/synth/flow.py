@@ -20,8 +20,10 @@ __all__ = ["Board", "Placed", "Report", "Routed", "script", "synth", "synthesise
 _STAGE = "topcoat stage:"
 
 _ROUTE_STAGES = re.compile(r"Info: (Packing constants|Promoting globals|Creating initial analytic placement|"
-                           r"Running main analytical placer|Running simulated annealing placer|Routing globals|"
-                           r"Routing\.\.|Routing complete|Router1 time|Running router2)")
+                           r"Running main analytical placer|Running Static placer|Running simulated annealing placer|"
+                           r" *at iteration #\d+: .*wirelen = \d+|Max frequency for clock .*: [\d.]+ MHz|"
+                           r"Routing globals|Routing\.\.|Routing complete|Router1 time|Running router2|"
+                           r" *iter=\d+ wires=\d+ overused=\d+)")
 _USED = re.compile(r"Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s")
 _BEL = re.compile(r"X(\d+)/?Y(\d+)/")
 
@@ -40,6 +42,10 @@ class Board:
     #: MHz.
     frequency: float = 0.
     seed: int = 1
+    #: Options of nextpnr that say how it places and routes.
+    place_and_route: tuple[str, ...] = ()
+    #: Whether block memories get sites before nextpnr places the rest (:mod:`reports.synth.memories`).
+    place_memories: bool = False
 
     def on(self, target: Target) -> Board:
         """With the target's own where nothing is given. Raises ValueError for what the target has not."""
@@ -55,9 +61,13 @@ class Board:
             raise ValueError(f"--pins must be places for {', '.join(ports)}, not {','.join(self.pins)}")
         if self.frequency and target.nextpnr and not target.frequency:
             raise ValueError(f"--freq is not for {target.name}, whose clock is the device's oscillator: leave it out")
+        if self.place_memories and (self.device or target.device) not in target.memory_sites:
+            raise ValueError(f"--place-memories is for ecp5 alone: leave it out for {target.name}")
         return Board(device=self.device or target.device, package=self.package or target.package,
                      speed=self.speed or target.speed, pins=self.pins or target.pins,
-                     frequency=self.frequency or target.frequency, seed=self.seed)
+                     frequency=self.frequency or target.frequency, seed=self.seed,
+                     place_and_route=self.place_and_route or target.place_and_route,
+                     place_memories=self.place_memories)
 
     def __str__(self) -> str:
         return " ".join(filter(None, (self.device, self.package, self.speed and f"speed grade {self.speed}")))
@@ -221,7 +231,7 @@ class _Watch:
             # Of some cells nextpnr counts none as available, and uses them.
             self.require_fit({name: counts for name, counts in self.used.items() if counts[1]})
         if found := _ROUTE_STAGES.match(text):
-            self._progress(f"nextpnr: {found[1].strip('.')}")
+            self._progress(f"nextpnr: {found[1].strip(' .')}")
 
     def require_fit(self, used: Mapping[str, tuple[int, int]]):
         short = [f"{name} {needed:,} of {available:,}" for name, (needed, available) in used.items()
@@ -233,6 +243,13 @@ class _Watch:
 def _route(netlist: Path, target: Target, board: Board, nextpnr: str, version: str, progress: Progress,
            cache: Path | None) -> Routed:
     options = [option.format(**asdict(board)) for option in target.options]
+    options += board.place_and_route
+    settings = target.router2 if "router2" in board.place_and_route else {}
+    placing = json.dumps(settings)
+    if board.place_memories:
+        from reports.synth import memories  # needs scipy, which comes with the tools
+
+        placing += Path(memories.__file__).read_text()
     options += [option.format(file="pins") for option in target.pin_option]
     options += ["--freq", f"{board.frequency:g}"] if board.frequency else []
     options += ["--seed", str(board.seed), "--timing-allow-fail"]
@@ -241,9 +258,20 @@ def _route(netlist: Path, target: Target, board: Board, nextpnr: str, version: s
 
     def build(folder: Path) -> Path:
         (folder / "pins").write_text(pins)
+        watch = _Watch(board, progress)
         # YoWASP's tools see this folder, but not all others.
         shutil.copyfile(netlist, folder / "netlist.json")
-        watch = _Watch(board, progress)
+        if board.place_memories or settings:
+            values = json.loads(netlist.read_text())
+            top = _top(values)
+            top["settings"] = settings
+            if board.place_memories:
+                cells = top["cells"]
+                needed = sum(cell["type"] in target.bram for cell in cells.values())
+                watch.require_fit({"block memories": (needed, len(target.memory_sites[board.device].bels()))})
+                progress("sites of block memories")
+                memories.place_memories(cells, target, board.device, seed=board.seed, progress=progress)
+            (folder / "netlist.json").write_text(json.dumps(values))
         try:
             run_tool([nextpnr, *options, "--json", "netlist.json", "--report", "report.json", "--write", "placed.json"],
                      folder, ["report.json", "placed.json"], line=watch.line)
@@ -260,7 +288,7 @@ def _route(netlist: Path, target: Target, board: Board, nextpnr: str, version: s
             "fmax_mhz": min(clock["achieved"] for clock in report["fmax"].values()), "used": used, "cells": cells}))
         return result
 
-    parts = ("route", version, target.nextpnr, *options, pins, netlist.parent.name)
+    parts = ("route", version, target.nextpnr, *options, pins, placing, netlist.parent.name)
     routed = json.loads(cached_model(parts, "routed.json", build, cache, duration="minutes to an hour").read_text())
     return Routed(board=board, fmax_mhz=routed["fmax_mhz"], cells=tuple(
         Placed(kind, column, row, block_of(name)) for kind, column, row, name in routed["cells"]),

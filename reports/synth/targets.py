@@ -6,7 +6,21 @@ from dataclasses import dataclass, field
 
 from reports.area.cost import FLIP_FLOPS, LUT_CELLS
 
-__all__ = ["ECP5_PLACE_AND_ROUTE", "TARGETS", "Target", "cell_kinds"]
+__all__ = ["TARGETS", "MemorySites", "Target", "cell_kinds"]
+
+
+@dataclass(frozen=True)
+class MemorySites:
+    """Where a device has block memories: each of its rows has groups of four, in every other column."""
+
+    rows: tuple[int, ...]
+    #: The first columns of the groups.
+    groups: tuple[int, ...]
+
+    def bels(self) -> dict[str, tuple[int, int]]:
+        """Column and row by nextpnr's name."""
+        return {f"X{group + 2 * index}/Y{row}/EBR{index}": (group + 2 * index, row)
+                for row in self.rows for group in self.groups for index in range(4)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +55,10 @@ class Target:
     frequency: float = 0.
     #: Options of nextpnr, from device, package and speed.
     options: tuple[str, ...] = ()
+    #: How nextpnr places and routes, where not as by default.
+    place_and_route: tuple[str, ...] = ()
+    #: What nextpnr's second router is told, which its options do not say.
+    router2: dict[str, str] = field(default_factory=dict)
     #: Places of the pins, without the clock's on Nexus, for nextpnr variants that choose none themselves, and the line
     #: that says one.
     pins: tuple[str, ...] = ()
@@ -48,6 +66,8 @@ class Target:
     pin_option: tuple[str, ...] = ()
     #: Columns and rows of devices: the extent of a floor plan.
     grids: dict[str, tuple[int, int]] = field(default_factory=dict)
+    #: Of devices whose block memories we can place (:mod:`reports.synth.memories`).
+    memory_sites: dict[str, MemorySites] = field(default_factory=dict)
 
     def require(self, *, route: bool):
         """Raises ValueError if it is to be routed and cannot be."""
@@ -59,18 +79,21 @@ class Target:
 
 _LATTICE_STAGES = ("begin", "coarse", "map_ram", "map_ffram", "map_gates", "map_ffs", "map_luts", "map_cells", "check")
 
-ECP5_PLACE_AND_ROUTE = ("--placer-heap-beta", "0.6")
-"""nextpnr's options, without device and files: placed less densely than by default, an engine is routed sooner."""
-
 TARGETS = {target.name: target for target in (
     Target(
         name="ecp5", synthesis="synth_ecp5 -abc9 -nowidelut", no_dsp="-nodsp", stages=_LATTICE_STAGES,
         gates="map_gates", lut={**LUT_CELLS["ecp5"], "TRELLIS_DPR16X4": 4}, ff=FLIP_FLOPS,
         bram={"DP16KD": 1, "PDPW16KD": 1}, dsp=("MULT18X18D",),
         nextpnr="ecp5", device="85k", package="CABGA756", speed="6", frequency=120,
-        options=("--{device}", "--package", "{package}", "--speed", "{speed}", "--lpf-allow-unconstrained",
-                 *ECP5_PLACE_AND_ROUTE),
-        grids={"25k": (73, 51), "45k": (91, 72), "85k": (127, 96)}),
+        options=("--{device}", "--package", "{package}", "--speed", "{speed}", "--lpf-allow-unconstrained"),
+        # Placed less densely than by default, an engine is routed sooner.
+        place_and_route=("--placer-heap-beta", "0.6"),
+        # Ways around what is crowded may leave a net's bounding box by so many tiles, not by 3 (docs/synth.md).
+        router2={"router2/bbMargin/x": "12", "router2/bbMargin/y": "12"},
+        grids={"25k": (73, 51), "45k": (91, 72), "85k": (127, 96)},
+        memory_sites={"25k": MemorySites((25, 37), (4, 13, 22, 33, 42, 51, 60)),
+                      "45k": MemorySites((10, 34, 58), (4, 13, 22, 31, 42, 51, 60, 69, 78)),
+                      "85k": MemorySites((22, 46, 70, 82), (4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114))}),
     Target(
         name="ice40", synthesis="synth_ice40 -device u", use_dsp="-dsp",
         stages=("begin", "flatten", "coarse", "map_ram", "map_ffram", "map_gates", "map_ffs", "map_luts", "map_cells",

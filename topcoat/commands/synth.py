@@ -5,6 +5,7 @@ example: topcoat synth --preset tiny --target ecp5 --route -o out/tiny-ecp5
 """
 
 import json
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -40,6 +41,13 @@ def configure(parser):
                         + ", ".join(f"{target.name} {target.frequency:g}" for target in TARGETS.values()
                                     if target.frequency) + ")")
     parser.add_argument("--seed", type=int, default=1, help="of the placement (default: %(default)s)")
+    parser.add_argument("--place-memories", action="store_true",
+                        help="choose the sites of block memories before nextpnr places the rest, for ecp5: shorter "
+                             "wires where a design needs most of them (docs/synth.md)")
+    parser.add_argument("--place-and-route", default="", metavar="OPTIONS",
+                        help="options of nextpnr in place of ours (" + "; ".join(
+                            f"{target.name}: {' '.join(target.place_and_route)}" for target in TARGETS.values()
+                            if target.place_and_route) + ")")
     parser.add_argument("--yosys", metavar="PROGRAM", help="Yosys to use (default: YoWASP's, else one on PATH)")
     parser.add_argument("--nextpnr", metavar="PROGRAM", help="nextpnr to use (default: as Yosys)")
     parser.add_argument("--json", type=Path, nargs="?", const=_STDOUT, metavar="F",
@@ -70,7 +78,8 @@ def run(options) -> int:
 
     target = TARGETS[options.target]
     board = Board(device=options.device, package=options.package, speed=options.speed,
-                  pins=tuple(filter(None, options.pins.split(","))), frequency=options.freq, seed=options.seed)
+                  pins=tuple(filter(None, options.pins.split(","))), frequency=options.freq, seed=options.seed,
+                  place_and_route=tuple(shlex.split(options.place_and_route)), place_memories=options.place_memories)
     # Before the Verilog, which takes a while.
     target.require(route=options.route)
     board.on(target)

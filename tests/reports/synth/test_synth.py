@@ -1,5 +1,6 @@
 """Small designs through Yosys and nextpnr, for every target."""
 
+import dataclasses
 import json
 import shutil
 
@@ -11,6 +12,7 @@ from matplotlib import pyplot
 
 from arch.config import EngineConfig
 from hw.column import Column
+from hw.masks import MaskBuffer
 from hw.rtl import BUSES
 from reports.synth import floorplan
 from reports.synth.blocks import BLOCKS, HARNESS, block_of, column_module, instances, kept_modules
@@ -97,6 +99,27 @@ def test_a_column_is_routed(target, tmp_path):
     assert (picture == (0xd9, 0xb4, 0x4a)).all(axis=2).sum() > 1500
 
 
+def test_block_memories_are_where_we_place_them(tmp_path, monkeypatch):
+    """And options of nextpnr in place of the target's are taken."""
+    chosen = {}
+
+    def place(cells, target, device, **_):
+        free = iter(target.memory_sites[device].bels().items())
+        for name, cell in cells.items():
+            if cell["type"] in target.bram:
+                cell["attributes"]["BEL"], chosen[name] = next(free)
+
+    monkeypatch.setattr("reports.synth.memories.place_memories", place)
+    board = dataclasses.replace(BOARDS["ecp5"], place_memories=True,
+                                place_and_route=("--placer", "static", "--router", "router2"))
+    design = component_design(MaskBuffer(EngineConfig.preset("tiny")))
+    report = synth(design, "ecp5", route=True, board=board, cache=tmp_path)
+    assert len(chosen) == report.total.bram > 0
+    assert sorted((cell.column, cell.row) for cell in report.routed.cells if cell.type == "DP16KD") == sorted(
+        chosen.values())
+    assert report.routed.board.place_and_route == board.place_and_route
+
+
 def test_results_have_their_keys_and_come_from_the_cache_the_second_time(tmp_path):
     stages, design = [], component_design(Delay())
     first = synth(design, "xc7", progress=stages.append, cache=tmp_path).to_json()
@@ -170,6 +193,7 @@ def test_cells_belong_to_blocks(cell, block):
     (["--target", "gowin", "--pins", "A1,A2"], "--pins must be places for clk, rst, serial_in, serial_out, not A1,A2"),
     (["--target", "ecp5", "--pins", "A1,A2,A3,A4"], "nextpnr places the pins for ecp5 itself"),
     (["--target", "nexus", "--freq", "50"], "--freq is not for nexus, whose clock is the device's oscillator"),
+    (["--target", "gowin", "--place-memories"], "--place-memories is for ecp5 alone: leave it out for gowin"),
     (["--freq", "-1"], "--freq must be positive"),
     (["--yosys", "no-such-yosys"], "no Yosys found (tried no-such-yosys)"),
     (["--route", "--nextpnr", "no-such-nextpnr"], "no nextpnr-ecp5 found (tried no-such-nextpnr)")])
