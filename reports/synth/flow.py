@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version as version_of
 from pathlib import Path
 
 from reports.synth.blocks import COLUMN, Resources, block_of, column_module, kept_modules, resources
@@ -62,7 +63,9 @@ class Board:
         if self.frequency and target.nextpnr and not target.frequency:
             raise ValueError(f"--freq is not for {target.name}, whose clock is the device's oscillator: leave it out")
         if self.place_memories and (self.device or target.device) not in target.memory_sites:
-            raise ValueError(f"--place-memories is for ecp5 alone: leave it out for {target.name}")
+            devices = ", ".join(TARGETS["ecp5"].memory_sites)
+            raise ValueError(f"--place-memories is for ecp5's {devices}: leave it out for "
+                             f"{self.device or target.device}")
         return Board(device=self.device or target.device, package=self.package or target.package,
                      speed=self.speed or target.speed, pins=self.pins or target.pins,
                      frequency=self.frequency or target.frequency, seed=self.seed,
@@ -244,12 +247,12 @@ def _route(netlist: Path, target: Target, board: Board, nextpnr: str, version: s
            cache: Path | None) -> Routed:
     options = [option.format(**asdict(board)) for option in target.options]
     options += board.place_and_route
-    settings = target.router2 if "router2" in board.place_and_route else {}
-    placing = json.dumps(settings)
+    settings = target.router2 if any(option.endswith("router2") for option in board.place_and_route) else {}
+    preparation = [json.dumps(settings)] if settings else []
     if board.place_memories:
         from reports.synth import memories  # needs scipy, which comes with the tools
 
-        placing += Path(memories.__file__).read_text()
+        preparation += [Path(memories.__file__).read_text(), repr(target), version_of("numpy"), version_of("scipy")]
     options += [option.format(file="pins") for option in target.pin_option]
     options += ["--freq", f"{board.frequency:g}"] if board.frequency else []
     options += ["--seed", str(board.seed), "--timing-allow-fail"]
@@ -260,8 +263,9 @@ def _route(netlist: Path, target: Target, board: Board, nextpnr: str, version: s
         (folder / "pins").write_text(pins)
         watch = _Watch(board, progress)
         # YoWASP's tools see this folder, but not all others.
-        shutil.copyfile(netlist, folder / "netlist.json")
-        if board.place_memories or settings:
+        if not preparation:
+            shutil.copyfile(netlist, folder / "netlist.json")
+        else:
             values = json.loads(netlist.read_text())
             top = _top(values)
             top["settings"] = settings
@@ -288,7 +292,7 @@ def _route(netlist: Path, target: Target, board: Board, nextpnr: str, version: s
             "fmax_mhz": min(clock["achieved"] for clock in report["fmax"].values()), "used": used, "cells": cells}))
         return result
 
-    parts = ("route", version, target.nextpnr, *options, pins, placing, netlist.parent.name)
+    parts = ("route", version, target.nextpnr, *options, pins, *preparation, netlist.parent.name)
     routed = json.loads(cached_model(parts, "routed.json", build, cache, duration="minutes to an hour").read_text())
     return Routed(board=board, fmax_mhz=routed["fmax_mhz"], cells=tuple(
         Placed(kind, column, row, block_of(name)) for kind, column, row, name in routed["cells"]),

@@ -36,6 +36,9 @@ _HOLD = .01
 _MEMORY_HOLD = 4
 """A memory is held as much more strongly: it has more nets than another cell."""
 
+_FREE = 1e-6
+"""Of a cell that is not spread: next to nothing, but equations without would have no solution."""
+
 _FLIP_FLOP = .25
 """Its area in LUTs: most are beside the LUT in front of them."""
 
@@ -43,7 +46,10 @@ _FILL = .85
 """Mean density of the logic over that of its densest parts."""
 
 _TOLERANCE = 1e-4
+"""Relative error of a solution, which the next round's begins with."""
+
 _FEW = 6
+"""A region of no more cells is not halved again."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,8 @@ class Wiring:
             for net in nets:
                 members.setdefault(net, []).append(cell)
         kept = [found for found in members.values() if 2 <= len(found) <= _LARGEST_NET]
-        counts = np.array([len(found) for found in kept])
-        return cls(cells, np.concatenate(kept), np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
+        counts = np.array([len(found) for found in kept], int)
+        return cls(cells, np.array([cell for found in kept for cell in found], int), np.cumsum(counts) - counts, counts)
 
     def length(self, places: np.ndarray) -> float:
         """Half the perimeter of every net's bounding box, in sum, of ``places`` (2, cells)."""
@@ -119,7 +125,7 @@ def spread(places: np.ndarray, area: np.ndarray, cells: np.ndarray, extent: tupl
         natural = np.searchsorted(places[axis, members], middle)
         wanted = before[natural - 1] if natural else 0.
         wanted = np.clip(wanted, min(before[-1] - room, half), max(room, half))
-        cut = int(np.searchsorted(before, wanted))
+        cut = int(np.searchsorted(before, wanted, side="right"))
         for part, side in ((members[:cut], (low[axis], middle)), (members[cut:], (middle, high[axis]))):
             if len(part):
                 bounds = low.copy(), high.copy()
@@ -133,8 +139,9 @@ def memory_sites(wiring: Wiring, area: np.ndarray, memories: np.ndarray, sites: 
                  ) -> np.ndarray:
     """For each of ``memories`` (numbers of cells) the number of its site, all different.
 
-    ``area`` (cells) is what a cell takes of the ``extent``, columns and rows of tiles, 0 for memories; ``sites`` (at
-    least as many as memories, 2) are columns and rows. Raises ValueError if there are too few.
+    ``area`` (cells) is how much room each takes, of all of which the ``extent``, columns and rows of tiles, is filled
+    evenly; 0 for memories and for other cells that are not spread, as multipliers. ``sites`` (at least as many as
+    memories, 2) are columns and rows. Raises ValueError if there are too few.
     """
     if len(sites) < len(memories):
         raise ValueError(f"{len(memories)} block memories are more than {len(sites)} sites")
@@ -143,11 +150,12 @@ def memory_sites(wiring: Wiring, area: np.ndarray, memories: np.ndarray, sites: 
     logic = np.flatnonzero(area)
     places = np.stack([wiring.solved(place, np.full(wiring.cells, middle), np.full(wiring.cells, 1e-4))
                        for place, (middle,) in zip(places, centre)])
+    weights = np.full(wiring.cells, _FREE)
+    weights[logic], weights[memories] = _HOLD, _HOLD * _MEMORY_HOLD
     goal = places
     for number in range(rounds):
         if number:
-            hold = _HOLD * number / np.maximum(np.abs(places - goal), 1)
-            hold[:, memories] *= _MEMORY_HOLD
+            hold = weights * number / np.maximum(np.abs(places - goal), 1)
             places = np.stack([wiring.solved(*axis) for axis in zip(places, goal, hold)])
         goal = spread(places, area, logic, extent)
         distance = np.abs(goal[:, memories, None] - sites.T[:, None]).sum(axis=0)
@@ -175,6 +183,6 @@ def place_memories(cells: Mapping[str, dict], target: Target, device: str, *, se
                        for cell in cells.values())
     found = memory_sites(wiring, area, memories, np.array(list(bels.values())), target.grids[device], seed=seed,
                          progress=progress)
-    names = list(cells)
+    names, places = list(cells), list(bels)
     for memory, site in zip(memories, found):
-        cells[names[memory]]["attributes"]["BEL"] = list(bels)[site]
+        cells[names[memory]]["attributes"]["BEL"] = places[site]

@@ -57,7 +57,7 @@ class Target:
     options: tuple[str, ...] = ()
     #: How nextpnr places and routes, where not as by default.
     place_and_route: tuple[str, ...] = ()
-    #: What nextpnr's second router is told, which its options do not say.
+    #: What nextpnr's second router is told, which its options do not say. nextpnr reads "10" as binary.
     router2: dict[str, str] = field(default_factory=dict)
     #: Places of the pins, without the clock's on Nexus, for nextpnr variants that choose none themselves, and the line
     #: that says one.

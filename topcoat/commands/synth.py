@@ -76,6 +76,8 @@ def run(options) -> int:
     def progress(stage: str):
         print(f"{time.monotonic() - start:6.0f} s  {stage}", file=sys.stderr, flush=True)
 
+    if not options.route and (options.place_memories or options.place_and_route):
+        raise ValueError("--place-memories and --place-and-route are about routing: add --route")
     target = TARGETS[options.target]
     board = Board(device=options.device, package=options.package, speed=options.speed,
                   pins=tuple(filter(None, options.pins.split(","))), frequency=options.freq, seed=options.seed,

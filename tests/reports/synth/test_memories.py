@@ -33,6 +33,12 @@ def test_length_is_half_the_perimeter_of_nets():
     assert wiring.length(np.array([[1., 4., 2., 99., 99.], [5., 5., 9., 0., 0.]])) == 3 + 4
 
 
+def test_memories_that_nothing_joins_have_sites():
+    sites = np.array([(3, 3), (6, 6), (9, 9)])
+    found = memory_sites(Wiring.of([[0], [1]]), np.zeros(2), np.arange(2), sites, (9, 9), rounds=3)
+    assert len(set(found)) == 2
+
+
 def test_clocks_are_no_wiring():
     cells = [[0, 1 + number // 2] for number in range(3000)]
     assert Wiring.of(cells).counts.tolist() == [2] * 1500
@@ -62,6 +68,11 @@ def test_too_few_sites():
     nets, memories = grid(2)
     with pytest.raises(ValueError, match="4 block memories are more than 3 sites"):
         memory_sites(Wiring.of(nets), np.ones(len(nets)), memories, np.zeros((3, 2)), (9, 9))
+
+
+def test_an_even_placement_stays():
+    places = (np.indices((32, 32)).reshape(2, -1) + .5) * 2.
+    assert spread(places, np.ones(1024), np.arange(1024), (64, 64)) == pytest.approx(places, abs=1)
 
 
 @pytest.mark.parametrize("cluster", [.01, 3., 20.])

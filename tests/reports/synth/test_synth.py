@@ -18,6 +18,7 @@ from reports.synth import floorplan
 from reports.synth.blocks import BLOCKS, HARNESS, block_of, column_module, instances, kept_modules
 from reports.synth.flow import Board, synth
 from reports.synth.harness import HARNESS_MODULE, Design, accelerator_design, component_design
+from reports.synth.memories import place_memories
 from reports.synth.targets import TARGETS
 from topcoat.cli import main
 
@@ -101,23 +102,24 @@ def test_a_column_is_routed(target, tmp_path):
 
 def test_block_memories_are_where_we_place_them(tmp_path, monkeypatch):
     """And options of nextpnr in place of the target's are taken."""
-    chosen = {}
+    chosen, stages = {}, []
 
-    def place(cells, target, device, **_):
-        free = iter(target.memory_sites[device].bels().items())
-        for name, cell in cells.items():
-            if cell["type"] in target.bram:
-                cell["attributes"]["BEL"], chosen[name] = next(free)
+    def place(cells, target, device, **options):
+        place_memories(cells, target, device, **options)
+        bels = target.memory_sites[device].bels()
+        chosen.update((name, bels[cell["attributes"]["BEL"]]) for name, cell in cells.items()
+                      if "BEL" in cell["attributes"])
 
     monkeypatch.setattr("reports.synth.memories.place_memories", place)
     board = dataclasses.replace(BOARDS["ecp5"], place_memories=True,
                                 place_and_route=("--placer", "static", "--router", "router2"))
     design = component_design(MaskBuffer(EngineConfig.preset("tiny")))
-    report = synth(design, "ecp5", route=True, board=board, cache=tmp_path)
+    report = synth(design, "ecp5", route=True, board=board, progress=stages.append, cache=tmp_path)
     assert len(chosen) == report.total.bram > 0
     assert sorted((cell.column, cell.row) for cell in report.routed.cells if cell.type == "DP16KD") == sorted(
         chosen.values())
-    assert report.routed.board.place_and_route == board.place_and_route
+    assert {"nextpnr: Running Static placer", "nextpnr: Running router2"} <= set(stages)
+    assert any(stage.startswith("nextpnr: iter=") for stage in stages)
 
 
 def test_results_have_their_keys_and_come_from_the_cache_the_second_time(tmp_path):
@@ -193,7 +195,9 @@ def test_cells_belong_to_blocks(cell, block):
     (["--target", "gowin", "--pins", "A1,A2"], "--pins must be places for clk, rst, serial_in, serial_out, not A1,A2"),
     (["--target", "ecp5", "--pins", "A1,A2,A3,A4"], "nextpnr places the pins for ecp5 itself"),
     (["--target", "nexus", "--freq", "50"], "--freq is not for nexus, whose clock is the device's oscillator"),
-    (["--target", "gowin", "--place-memories"], "--place-memories is for ecp5 alone: leave it out for gowin"),
+    (["--target", "gowin", "--route", "--place-memories"],
+     "--place-memories is for ecp5's 25k, 45k, 85k: leave it out for GW5AST-LV138PG484AC1/I0"),
+    (["--place-memories"], "--place-memories and --place-and-route are about routing: add --route"),
     (["--freq", "-1"], "--freq must be positive"),
     (["--yosys", "no-such-yosys"], "no Yosys found (tried no-such-yosys)"),
     (["--route", "--nextpnr", "no-such-nextpnr"], "no nextpnr-ecp5 found (tried no-such-nextpnr)")])
