@@ -76,7 +76,7 @@ def test_an_even_placement_stays():
 
 
 @pytest.mark.parametrize("cluster", [.01, 3., 20.])
-def test_a_spread_placement_is_nowhere_too_dense(cluster):
+def test_no_quarter_of_a_spread_placement_is_too_dense(cluster):
     """In every quarter, at most what evenly spread cells filled to .85 would have; cells stay inside, roughly in their
     order, and those that are not to be moved stay."""
     rng = np.random.default_rng(2)
