@@ -9,13 +9,15 @@ from dataclasses import asdict, dataclass
 from reports.synth.harness import INSTANCE
 from reports.synth.targets import Target, cell_kinds
 
-__all__ = ["ADDED", "BLOCKS", "COLUMN", "HARNESS", "Resources", "block_of", "column_module", "instances",
-           "kept_modules", "resources"]
+__all__ = ["ADDED", "BLOCKS", "COLUMN", "HARNESS", "RESERVED", "Resources", "block_of", "column_module",
+           "instances", "kept_modules", "resources"]
 
 COLUMN = "columns"
 HARNESS = "harness"
 ADDED = "added by nextpnr"
 _ADDED = ("$nextpnr", "$PACKER", "$gbuf")
+RESERVED = "topcoat_reserved_"
+"""What the names of cells begin with that are part of nothing and keep places free."""
 
 _BLOCKS = {
     "engine.array.column_*": COLUMN,

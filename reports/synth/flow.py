@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
 
-from reports.synth.blocks import COLUMN, Resources, block_of, column_module, kept_modules, resources
+from reports.synth.blocks import COLUMN, RESERVED, Resources, block_of, column_module, kept_modules, resources
 from reports.synth.harness import PINS, Design
 from reports.synth.targets import TARGETS, Target
 from reports.tools import find_program, find_yosys, nextpnr_version, run_tool, yosys_version
@@ -45,8 +46,8 @@ class Board:
     seed: int = 1
     #: Options of nextpnr that say how it places and routes.
     place_and_route: tuple[str, ...] = ()
-    #: Whether block memories get sites before nextpnr places the rest (:mod:`reports.synth.memories`).
-    place_memories: bool = False
+    #: Whether :mod:`reports.synth.preplace` chooses sites before nextpnr places the rest.
+    preplace: bool = False
 
     def on(self, target: Target) -> Board:
         """With the target's own where nothing is given. Raises ValueError for what the target has not."""
@@ -62,15 +63,16 @@ class Board:
             raise ValueError(f"--pins must be places for {', '.join(ports)}, not {','.join(self.pins)}")
         if self.frequency and target.nextpnr and not target.frequency:
             raise ValueError(f"--freq is not for {target.name}, whose clock is the device's oscillator: leave it out")
-        if self.place_memories and (self.device or target.device) not in target.memory_sites:
-            devices = ", ".join(TARGETS["ecp5"].memory_sites)
-            raise ValueError(f"--place-memories is for ecp5's {devices}: leave it out for "
+        if self.preplace and (self.device or target.device) not in target.layouts:
+            devices = ", ".join(TARGETS["ecp5"].layouts)
+            raise ValueError(f"--preplace is for ecp5's {devices}: leave it out for "
                              f"{self.device or target.device}")
         return Board(device=self.device or target.device, package=self.package or target.package,
                      speed=self.speed or target.speed, pins=self.pins or target.pins,
                      frequency=self.frequency or target.frequency, seed=self.seed,
-                     place_and_route=self.place_and_route or target.place_and_route,
-                     place_memories=self.place_memories)
+                     place_and_route=self.place_and_route or (
+                         target.preplaced if self.preplace else target.place_and_route),
+                     preplace=self.preplace)
 
     def __str__(self) -> str:
         return " ".join(filter(None, (self.device, self.package, self.speed and f"speed grade {self.speed}")))
@@ -249,10 +251,10 @@ def _route(netlist: Path, target: Target, board: Board, nextpnr: str, version: s
     options += board.place_and_route
     settings = target.router2 if any(option.endswith("router2") for option in board.place_and_route) else {}
     preparation = [json.dumps(settings)] if settings else []
-    if board.place_memories:
-        from reports.synth import memories  # needs scipy, which comes with the tools
+    if board.preplace:
+        from reports.synth import preplace  # needs scipy, which comes with the tools
 
-        preparation += [Path(memories.__file__).read_text(), repr(target), version_of("numpy"), version_of("scipy")]
+        preparation += [Path(preplace.__file__).read_text(), repr(target), version_of("numpy"), version_of("scipy")]
     options += [option.format(file="pins") for option in target.pin_option]
     options += ["--freq", f"{board.frequency:g}"] if board.frequency else []
     options += ["--seed", str(board.seed), "--timing-allow-fail"]
@@ -269,12 +271,13 @@ def _route(netlist: Path, target: Target, board: Board, nextpnr: str, version: s
             values = json.loads(netlist.read_text())
             top = _top(values)
             top["settings"] = settings
-            if board.place_memories:
-                cells = top["cells"]
-                needed = sum(cell["type"] in target.bram for cell in cells.values())
-                watch.require_fit({"block memories": (needed, len(target.memory_sites[board.device].bels()))})
-                progress("sites of block memories")
-                memories.place_memories(cells, target, board.device, seed=board.seed, progress=progress)
+            if board.preplace:
+                cells, layout = top["cells"], target.layouts[board.device]
+                watch.require_fit({name: (sum(cell["type"] in kinds for cell in cells.values()), len(sites.bels()))
+                                   for name, kinds, sites in (("block memories", target.bram, layout.memories),
+                                                              ("multipliers", target.dsp, layout.multipliers))})
+                progress("sites of block memories and multipliers")
+                preplace.preplace(cells, target, board.device, seed=board.seed, progress=progress)
             (folder / "netlist.json").write_text(json.dumps(values))
         try:
             run_tool([nextpnr, *options, "--json", "netlist.json", "--report", "report.json", "--write", "placed.json"],
@@ -283,10 +286,13 @@ def _route(netlist: Path, target: Target, board: Board, nextpnr: str, version: s
             watch.require_fit(watch.used)
             raise
         report = json.loads((folder / "report.json").read_text())
-        cells = [[cell["type"], int(place[1]), int(place[2]), name]
-                 for name, cell in _top(json.loads((folder / "placed.json").read_text()))["cells"].items()
-                 if (place := _BEL.match(cell["attributes"].get("NEXTPNR_BEL", "")))]
-        used = {name: counts for name, counts in watch.used.items() if counts[0]}
+        placed = _top(json.loads((folder / "placed.json").read_text()))["cells"]
+        reserved = Counter(cell["type"] for name, cell in placed.items() if name.startswith(RESERVED))
+        cells = [[cell["type"], int(place[1]), int(place[2]), name] for name, cell in placed.items()
+                 if not name.startswith(RESERVED)
+                 and (place := _BEL.match(cell["attributes"].get("NEXTPNR_BEL", "")))]
+        used = {name: (needed - reserved[name], available) for name, (needed, available) in watch.used.items()
+                if needed}
         result = folder / "routed.json"
         result.write_text(json.dumps({
             "fmax_mhz": min(clock["achieved"] for clock in report["fmax"].values()), "used": used, "cells": cells}))

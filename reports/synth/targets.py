@@ -6,21 +6,38 @@ from dataclasses import dataclass, field
 
 from reports.area.cost import FLIP_FLOPS, LUT_CELLS
 
-__all__ = ["TARGETS", "MemorySites", "Target", "cell_kinds"]
+__all__ = ["TARGETS", "Layout", "Sites", "Target", "cell_kinds"]
 
 
 @dataclass(frozen=True)
-class MemorySites:
-    """Where a device has block memories: each of its rows has groups of four, in every other column."""
+class Sites:
+    """Where a device has blocks of one kind: each of its rows has groups of them."""
 
     rows: tuple[int, ...]
     #: The first columns of the groups.
     groups: tuple[int, ...]
+    #: Of a group's sites, the column in the group and nextpnr's name.
+    members: tuple[tuple[int, str], ...]
 
-    def bels(self) -> dict[str, tuple[int, int]]:
-        """Column and row by nextpnr's name."""
-        return {f"X{group + 2 * index}/Y{row}/EBR{index}": (group + 2 * index, row)
-                for row in self.rows for group in self.groups for index in range(4)}
+    def bels(self, members: int | None = None) -> dict[str, tuple[int, int]]:
+        """Column and row by nextpnr's name, of each group's first ``members``, or of all."""
+        return {f"X{group + offset}/Y{row}/{name}": (group + offset, row)
+                for row in self.rows for group in self.groups for offset, name in self.members[:members]}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a device has its blocks. The other rows are logic, but for the two outermost ones and columns."""
+
+    memories: Sites
+    #: A group's members in the order in which they share least with those before.
+    multipliers: Sites
+
+    @classmethod
+    def ecp5(cls, memories: tuple[int, ...], multipliers: tuple[int, ...], groups: tuple[int, ...]) -> Layout:
+        """From the rows of block memories and of multipliers, which are in the same columns."""
+        return cls(Sites(memories, groups, tuple((2 * index, f"EBR{index}") for index in range(4))),
+                   Sites(multipliers, groups, tuple((index, f"MULT18_{index}") for index in (0, 4, 1, 5))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +74,8 @@ class Target:
     options: tuple[str, ...] = ()
     #: How nextpnr places and routes, where not as by default.
     place_and_route: tuple[str, ...] = ()
+    #: The same for a design whose blocks have sites before it does.
+    preplaced: tuple[str, ...] = ()
     #: What nextpnr's second router is told, which its options do not say. nextpnr reads "10" as binary.
     router2: dict[str, str] = field(default_factory=dict)
     #: Places of the pins, without the clock's on Nexus, for nextpnr variants that choose none themselves, and the line
@@ -66,8 +85,11 @@ class Target:
     pin_option: tuple[str, ...] = ()
     #: Columns and rows of devices: the extent of a floor plan.
     grids: dict[str, tuple[int, int]] = field(default_factory=dict)
-    #: Of devices whose block memories we can place (:mod:`reports.synth.memories`).
-    memory_sites: dict[str, MemorySites] = field(default_factory=dict)
+    #: Of devices for which :mod:`reports.synth.preplace` chooses sites.
+    layouts: dict[str, Layout] = field(default_factory=dict)
+    #: A cell that takes one of the LUTs of a tile of logic, and their names.
+    lut_cell: str = ""
+    lut_sites: tuple[str, ...] = ()
 
     def require(self, *, route: bool):
         """Raises ValueError if it is to be routed and cannot be."""
@@ -88,12 +110,16 @@ TARGETS = {target.name: target for target in (
         options=("--{device}", "--package", "{package}", "--speed", "{speed}", "--lpf-allow-unconstrained"),
         # Placed less densely than by default, an engine is routed sooner.
         place_and_route=("--placer-heap-beta", "0.6"),
+        # Wires are shortest so, and its first router does not finish where they are crowded (docs/synth.md).
+        preplaced=("--placer", "static", "--router", "router2"),
         # Ways around what is crowded may leave a net's bounding box by so many tiles, not by 3 (docs/synth.md).
         router2={"router2/bbMargin/x": "12", "router2/bbMargin/y": "12"},
         grids={"25k": (73, 51), "45k": (91, 72), "85k": (127, 96)},
-        memory_sites={"25k": MemorySites((25, 37), (4, 13, 22, 33, 42, 51, 60)),
-                      "45k": MemorySites((10, 34, 58), (4, 13, 22, 31, 42, 51, 60, 69, 78)),
-                      "85k": MemorySites((22, 46, 70, 82), (4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114))}),
+        layouts={"25k": Layout.ecp5((25, 37), (13,), (4, 13, 22, 33, 42, 51, 60)),
+                 "45k": Layout.ecp5((10, 34, 58), (22, 46), (4, 13, 22, 31, 42, 51, 60, 69, 78)),
+                 "85k": Layout.ecp5((22, 46, 70, 82), (10, 34, 58),
+                                    (4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114))},
+        lut_cell="LUT4", lut_sites=tuple(f"SLICE{part}.K{lut}" for part in "ABCD" for lut in range(2))),
     Target(
         name="ice40", synthesis="synth_ice40 -device u", use_dsp="-dsp",
         stages=("begin", "flatten", "coarse", "map_ram", "map_ffram", "map_gates", "map_ffs", "map_luts", "map_cells",

@@ -41,12 +41,13 @@ def configure(parser):
                         + ", ".join(f"{target.name} {target.frequency:g}" for target in TARGETS.values()
                                     if target.frequency) + ")")
     parser.add_argument("--seed", type=int, default=1, help="of the placement (default: %(default)s)")
-    parser.add_argument("--place-memories", action="store_true",
-                        help="choose the sites of block memories before nextpnr places the rest, for ecp5: shorter "
-                             "wires where a design needs most of them (docs/synth.md)")
+    parser.add_argument("--preplace", action="store_true",
+                        help="choose sites of block memories and multipliers, and keep logic apart where wires are "
+                             "crowded, before nextpnr places: for a design that nearly fills an ecp5 (docs/synth.md)")
     parser.add_argument("--place-and-route", default="", metavar="OPTIONS",
                         help="options of nextpnr in place of ours (" + "; ".join(
-                            f"{target.name}: {' '.join(target.place_and_route)}" for target in TARGETS.values()
+                            f"{target.name}: {' '.join(target.place_and_route)}, with --preplace "
+                            f"{' '.join(target.preplaced)}" for target in TARGETS.values()
                             if target.place_and_route) + ")")
     parser.add_argument("--yosys", metavar="PROGRAM", help="Yosys to use (default: YoWASP's, else one on PATH)")
     parser.add_argument("--nextpnr", metavar="PROGRAM", help="nextpnr to use (default: as Yosys)")
@@ -76,12 +77,12 @@ def run(options) -> int:
     def progress(stage: str):
         print(f"{time.monotonic() - start:6.0f} s  {stage}", file=sys.stderr, flush=True)
 
-    if not options.route and (options.place_memories or options.place_and_route):
-        raise ValueError("--place-memories and --place-and-route are about routing: add --route")
+    if not options.route and (options.preplace or options.place_and_route):
+        raise ValueError("--preplace and --place-and-route are about routing: add --route")
     target = TARGETS[options.target]
     board = Board(device=options.device, package=options.package, speed=options.speed,
                   pins=tuple(filter(None, options.pins.split(","))), frequency=options.freq, seed=options.seed,
-                  place_and_route=tuple(shlex.split(options.place_and_route)), place_memories=options.place_memories)
+                  place_and_route=tuple(shlex.split(options.place_and_route)), preplace=options.preplace)
     # Before the Verilog, which takes a while.
     target.require(route=options.route)
     board.on(target)

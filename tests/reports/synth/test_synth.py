@@ -15,10 +15,10 @@ from hw.column import Column
 from hw.masks import MaskBuffer
 from hw.rtl import BUSES
 from reports.synth import floorplan
-from reports.synth.blocks import BLOCKS, HARNESS, block_of, column_module, instances, kept_modules
+from reports.synth.blocks import BLOCKS, HARNESS, RESERVED, block_of, column_module, instances, kept_modules
 from reports.synth.flow import Board, synth
 from reports.synth.harness import HARNESS_MODULE, Design, accelerator_design, component_design
-from reports.synth.memories import place_memories
+from reports.synth.preplace import preplace
 from reports.synth.targets import TARGETS
 from topcoat.cli import main
 
@@ -100,22 +100,29 @@ def test_a_column_is_routed(target, tmp_path):
     assert (picture == (0xd9, 0xb4, 0x4a)).all(axis=2).sum() > 1500
 
 
-def test_block_memories_are_where_we_place_them(tmp_path, monkeypatch):
-    """And options of nextpnr in place of the target's are taken."""
-    chosen, stages = {}, []
+def test_blocks_are_where_we_place_them(tmp_path, monkeypatch):
+    """And no logic is where it is kept out, which no figure counts; nextpnr gets the options for that, or others in
+    place of them."""
+    chosen, reserved, stages = {}, set(), []
 
     def place(cells, target, device, **options):
-        place_memories(cells, target, device, **options)
-        bels = target.memory_sites[device].bels()
-        chosen.update((name, bels[cell["attributes"]["BEL"]]) for name, cell in cells.items()
-                      if "BEL" in cell["attributes"])
+        preplace(cells, target, device, **options)
+        for name, cell in cells.items():
+            if bel := cell["attributes"].get("BEL"):
+                column, row, site = bel.split("/")
+                place = int(column[1:]), int(row[1:])
+                reserved.add(place) if name.startswith(RESERVED) else chosen.update({name: place})
 
-    monkeypatch.setattr("reports.synth.memories.place_memories", place)
-    board = dataclasses.replace(BOARDS["ecp5"], place_memories=True,
-                                place_and_route=("--placer", "static", "--router", "router2"))
+    monkeypatch.setattr("reports.synth.preplace.preplace", place)
+    board = dataclasses.replace(BOARDS["ecp5"], preplace=True)
+    assert dataclasses.replace(board, place_and_route=("--placer", "heap")).on(TARGETS["ecp5"]).place_and_route == (
+        "--placer", "heap")
     design = component_design(MaskBuffer(EngineConfig.preset("tiny")))
     report = synth(design, "ecp5", route=True, board=board, progress=stages.append, cache=tmp_path)
-    assert len(chosen) == report.total.bram > 0
+    assert len(chosen) == report.total.bram + report.total.dsp > 0
+    logic = [(cell.column, cell.row) for cell in report.routed.cells if cell.type == "TRELLIS_COMB"]
+    assert reserved and not reserved & set(logic)
+    assert report.routed.used["TRELLIS_COMB"][0] == len(logic)
     assert sorted((cell.column, cell.row) for cell in report.routed.cells if cell.type == "DP16KD") == sorted(
         chosen.values())
     assert {"nextpnr: Running Static placer", "nextpnr: Running router2"} <= set(stages)
@@ -195,9 +202,9 @@ def test_cells_belong_to_blocks(cell, block):
     (["--target", "gowin", "--pins", "A1,A2"], "--pins must be places for clk, rst, serial_in, serial_out, not A1,A2"),
     (["--target", "ecp5", "--pins", "A1,A2,A3,A4"], "nextpnr places the pins for ecp5 itself"),
     (["--target", "nexus", "--freq", "50"], "--freq is not for nexus, whose clock is the device's oscillator"),
-    (["--target", "gowin", "--route", "--place-memories"],
-     "--place-memories is for ecp5's 25k, 45k, 85k: leave it out for GW5AST-LV138PG484AC1/I0"),
-    (["--place-memories"], "--place-memories and --place-and-route are about routing: add --route"),
+    (["--target", "gowin", "--route", "--preplace"],
+     "--preplace is for ecp5's 25k, 45k, 85k: leave it out for GW5AST-LV138PG484AC1/I0"),
+    (["--preplace"], "--preplace and --place-and-route are about routing: add --route"),
     (["--freq", "-1"], "--freq must be positive"),
     (["--yosys", "no-such-yosys"], "no Yosys found (tried no-such-yosys)"),
     (["--route", "--nextpnr", "no-such-nextpnr"], "no nextpnr-ecp5 found (tried no-such-nextpnr)")])

@@ -1,28 +1,32 @@
-"""Sites for the block memories of a design, from an analytic placement of its netlist.
+"""Sites in a device that are chosen before nextpnr places the rest, from an analytic placement of the netlist.
 
-nextpnr 0.11 places block memories where they are best and then, one after the other, on the nearest site that is free:
-in a design that takes nearly all of them the last ones end up far from what they are connected to, and everything else
-is placed around that. Here memories are on sites of their own at every step.
+nextpnr 0.11 places block memories and multipliers where they are best and then, one after the other, on the nearest
+site that is free: in a design that takes nearly all of them the last ones end up far from what they are connected to,
+and everything else is placed around that. Here they are on sites of their own at every step. Nor does nextpnr know,
+when it places logic, where wires get scarce: where this placement needs most of them, rows of LUTs are kept free.
 
 Method: each axis is solved as a quadratic program of the bound-to-bound net model (Spindler, Schlichtmann, Johannes:
 "Kraftwerk2", IEEE TCAD 27, 2008), with cells held ever more strongly to where a spread placement has them (Kim, Lee,
 Markov: "SimPL", IEEE TCAD 31, 2012). The spread placement halves the device until regions hold a few cells, and gives
-memories the sites that are nearest to them in sum: a linear assignment.
+blocks the sites that are nearest to them in sum: a linear assignment. Wires are estimated by the nets' bounding boxes
+(Spindler, Johannes: "Fast and Accurate Routing Demand Estimation", DATE 2007).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_matrix, diags
 from scipy.sparse.linalg import cg
 
+from reports.synth.blocks import RESERVED
 from reports.synth.targets import Target
 
-__all__ = ["ROUNDS", "Wiring", "memory_sites", "place_memories", "spread"]
+__all__ = ["ROUNDS", "Wiring", "block_sites", "crowded_tiles", "density", "logic_tiles", "preplace", "spread"]
 
 ROUNDS = 80
 """More make the placement shorter by less than a hundredth."""
@@ -33,8 +37,8 @@ _LARGEST_NET = 1_000
 _HOLD = .01
 """Weight of the spread placement in the first round, in nets of two cells; it grows by as much with every round."""
 
-_MEMORY_HOLD = 4
-"""A memory is held as much more strongly: it has more nets than another cell."""
+_BLOCK_HOLD = 4
+"""A block is held as much more strongly: it has more nets than another cell."""
 
 _FREE = 1e-6
 """Of a cell that is not spread: next to nothing, but equations without would have no solution."""
@@ -47,6 +51,18 @@ _FILL = .85
 
 _TOLERANCE = 1e-4
 """Relative error of a solution, which the next round's begins with."""
+
+_EVERY = 4
+"""In crowded places a row of so many is kept free. Carry chains, which run along rows, have the others."""
+
+_CROWDED = 1.25
+"""Wires around a place where logic is to be thinner, by the mean of all logic."""
+
+_KEPT_FREE = .05
+"""Of the device's logic, at most; nor more than half of what the design leaves free."""
+
+_NEIGHBOURHOOD = 9
+"""Tiles each way over which wires are averaged: nextpnr's placement differs from this one by some."""
 
 _FEW = 6
 """A region of no more cells is not halved again."""
@@ -134,55 +150,108 @@ def spread(places: np.ndarray, area: np.ndarray, cells: np.ndarray, extent: tupl
     return result
 
 
-def memory_sites(wiring: Wiring, area: np.ndarray, memories: np.ndarray, sites: np.ndarray, extent: tuple[int, int], *,
-                 rounds: int = ROUNDS, seed: int = 1, progress: Callable[[str], None] = lambda stage: None,
-                 ) -> np.ndarray:
-    """For each of ``memories`` (numbers of cells) the number of its site, all different.
+def density(wiring: Wiring, places: np.ndarray, extent: tuple[int, int]) -> np.ndarray:
+    """Wire per tile (``extent``) at ``places`` (2, cells): each net's half perimeter, spread over its bounding box."""
+    found = places[:, wiring.pins]
+    low = np.minimum.reduceat(found, wiring.starts, axis=1).astype(int)
+    high = np.maximum.reduceat(found, wiring.starts, axis=1).astype(int) + 1
+    size = high - low
+    share = (size.sum(axis=0) - 2) / size.prod(axis=0)
+    steps = np.zeros((extent[0] + 2, extent[1] + 2))
+    for (column, row), sign in (((low[0], low[1]), 1), ((high[0], high[1]), 1),
+                                ((low[0], high[1]), -1), ((high[0], low[1]), -1)):
+        np.add.at(steps, (column, row), sign * share)
+    return steps.cumsum(axis=0).cumsum(axis=1)[:extent[0], :extent[1]]
 
-    ``area`` (cells) is how much room each takes, of all of which the ``extent``, columns and rows of tiles, is filled
-    evenly; 0 for memories and for other cells that are not spread, as multipliers. ``sites`` (at least as many as
-    memories, 2) are columns and rows. Raises ValueError if there are too few.
+
+def block_sites(wiring: Wiring, area: np.ndarray, blocks: Sequence[tuple[np.ndarray, np.ndarray]],
+                extent: tuple[int, int], *, rounds: int = ROUNDS, seed: int = 1,
+                progress: Callable[[str], None] = lambda stage: None) -> tuple[list[np.ndarray], np.ndarray]:
+    """Sites for blocks, and where everything is, (2, cells), when they have them.
+
+    ``blocks``: of each kind the numbers of its cells, and its sites (at least as many, 2) by column and row. What is
+    returned for it are the numbers of sites, all different. ``area`` (cells) is how much room each cell takes, of all
+    of which the ``extent``, columns and rows of tiles, is filled evenly; 0 for blocks and for cells that are not
+    spread, as pads. Raises ValueError if there are too few sites.
     """
-    if len(sites) < len(memories):
-        raise ValueError(f"{len(memories)} block memories are more than {len(sites)} sites")
+    for members, sites in blocks:
+        if len(sites) < len(members):
+            raise ValueError(f"{len(members)} blocks are more than {len(sites)} sites")
     centre = np.array(extent)[:, None] / 2
     places = centre + np.random.default_rng(seed).normal(size=(2, wiring.cells))
     logic = np.flatnonzero(area)
     places = np.stack([wiring.solved(place, np.full(wiring.cells, middle), np.full(wiring.cells, 1e-4))
                        for place, (middle,) in zip(places, centre)])
     weights = np.full(wiring.cells, _FREE)
-    weights[logic], weights[memories] = _HOLD, _HOLD * _MEMORY_HOLD
+    weights[logic] = _HOLD
+    for members, _ in blocks:
+        weights[members] = _HOLD * _BLOCK_HOLD
     goal = places
     for number in range(rounds):
         if number:
             hold = weights * number / np.maximum(np.abs(places - goal), 1)
             places = np.stack([wiring.solved(*axis) for axis in zip(places, goal, hold)])
         goal = spread(places, area, logic, extent)
-        distance = np.abs(goal[:, memories, None] - sites.T[:, None]).sum(axis=0)
-        _, found = linear_sum_assignment(distance)
-        goal[:, memories] = sites[found].T
+        found = []
+        for members, sites in blocks:
+            distance = np.abs(goal[:, members, None] - sites.T[:, None]).sum(axis=0)
+            found.append(linear_sum_assignment(distance)[1])
+            goal[:, members] = sites[found[-1]].T
         if number % 10 == 9:
             progress(f"round {number + 1} of {rounds}: {wiring.length(places):,.0f} of wire solved, "
                      f"{wiring.length(goal):,.0f} spread")
-    return found
+    return found, goal
 
 
-def place_memories(cells: Mapping[str, dict], target: Target, device: str, *, seed: int = 1,
-                   progress: Callable[[str], None] = lambda stage: None):
-    """Gives every block memory among the cells of a flat netlist (Yosys's JSON) an attribute ``BEL`` for nextpnr.
+def crowded_tiles(wires: np.ndarray, logic: np.ndarray, most: int) -> np.ndarray:
+    """Where one row in four is to be kept free, (2, n), n at most ``most``: of ``logic`` (columns and rows of tiles,
+    true where they have LUTs), the tiles with most of ``wires`` (the same) around them."""
+    around = uniform_filter(wires, _NEIGHBOURHOOD)
+    chosen = np.zeros_like(logic)
+    chosen[:, ::_EVERY] = logic[:, ::_EVERY] & (around[:, ::_EVERY] > _CROWDED * wires[logic].mean())
+    tiles = np.array(np.nonzero(chosen))
+    return tiles[:, np.argsort(-around[*tiles], kind="stable")[:most]]
 
-    Raises ValueError if ``device`` has too few.
+
+def logic_tiles(target: Target, device: str) -> np.ndarray:
+    """(columns, rows): where ``device`` has LUTs."""
+    layout = target.layouts[device]
+    logic = np.zeros(target.grids[device], bool)
+    logic[2:-2, 2:-2] = True
+    logic[:, [*layout.memories.rows, *layout.multipliers.rows]] = False
+    return logic
+
+
+def preplace(cells: MutableMapping[str, dict], target: Target, device: str, *, seed: int = 1,
+             progress: Callable[[str], None] = lambda stage: None):
+    """Gives every block memory and multiplier among the cells of a flat netlist (Yosys's JSON) an attribute ``BEL`` for
+    nextpnr, and adds LUTs without nets, named :data:`RESERVED` and a number, where others are to be kept out.
+
+    Multipliers take every second site while these suffice. Raises ValueError if ``device`` has too few sites.
     """
+    layout, extent = target.layouts[device], target.grids[device]
     kinds = [cell["type"] for cell in cells.values()]
-    memories = np.array([number for number, kind in enumerate(kinds) if kind in target.bram], int)
-    if not memories.size:
-        return
-    bels = target.memory_sites[device].bels()
+    memories, multipliers = (np.flatnonzero([kind in blocks for kind in kinds]) for blocks in (target.bram, target.dsp))
+    every_second = layout.multipliers.bels(2)
+    bels = (layout.memories.bels(),
+            every_second if len(multipliers) <= len(every_second) else layout.multipliers.bels())
     area = np.array([target.lut.get(kind, 0) + _FLIP_FLOP * (kind in target.ff) for kind in kinds])
     wiring = Wiring.of({bit for bits in cell["connections"].values() for bit in bits if isinstance(bit, int)}
                        for cell in cells.values())
-    found = memory_sites(wiring, area, memories, np.array(list(bels.values())), target.grids[device], seed=seed,
-                         progress=progress)
-    names, places = list(cells), list(bels)
-    for memory, site in zip(memories, found):
-        cells[names[memory]]["attributes"]["BEL"] = places[site]
+    blocks = [(members, np.array(list(sites.values()))) for members, sites in zip((memories, multipliers), bels)]
+    found, places = block_sites(wiring, area, blocks, extent, seed=seed, progress=progress)
+    names = list(cells)
+    for (members, _), chosen, sites in zip(blocks, found, map(list, bels)):
+        for member, site in zip(members, chosen):
+            cells[names[member]]["attributes"]["BEL"] = sites[site]
+
+    logic = logic_tiles(target, device)
+    free = logic.sum() - sum(target.lut.get(kind, 0) for kind in kinds) / len(target.lut_sites)
+    most = max(0, int(min(_KEPT_FREE * logic.sum(), free / 2)))
+    tiles = crowded_tiles(density(wiring, places, extent), logic, most)
+    progress(f"{tiles.shape[1]} of {logic.sum()} tiles of logic kept free")
+    for column, row in tiles.T:
+        for site in target.lut_sites:
+            cells[f"{RESERVED}{column}_{row}_{site}"] = {
+                "hide_name": 0, "type": target.lut_cell, "parameters": {}, "port_directions": {}, "connections": {},
+                "attributes": {"BEL": f"X{column}/Y{row}/{site}"}}
