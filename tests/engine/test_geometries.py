@@ -19,6 +19,7 @@ from sim.backend import SimulationError, emitted_engine
 from sim.check import compare
 from sim.memory import MemoryTiming
 from sim.network import BACKENDS
+from tests.hw.collisions import undefined_collisions
 from tests.random_networks import random_image, random_topology, random_values
 
 CONFIGS = {
@@ -226,6 +227,19 @@ def test_what_other_tools_read(text):
     verilog = text(SMALL["small"])
     assert "VERILATOR" not in verilog
     assert not wrong([draw("small", number) for number in range(STRIPPED, STRIPPED + 8)], verilog=verilog)
+
+
+@pytest.mark.parametrize("engine", ("tiny", "small", "wide"))
+def test_nothing_hangs_on_a_word_that_is_read_while_it_is_written(engine):
+    """Of which block memories of FPGAs promise nothing, or only with logic around them (docs/synth.md)."""
+    with pytest.MonkeyPatch.context() as patch:
+        undefined_collisions(patch)
+        patch.setattr(emit, "_parts", emit._parts.__wrapped__)
+        verilog = emit.engine_verilog.__wrapped__(ENGINES[engine])
+    assert verilog.count("wrong <=") >= 6
+    draws = [draw(engine, number) for number in NUMBERS[engine]]
+    require_everything(draws)
+    assert not wrong(draws, verilog=verilog)
 
 
 @pytest.mark.parametrize("code", ("raw", "unary", "ans", "stored"))
