@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as version_of
+from importlib.util import find_spec
 from pathlib import Path
 
 from reports.synth.blocks import COLUMN, RESERVED, Resources, block_of, column_module, kept_modules, resources
@@ -64,9 +65,9 @@ class Board:
         if self.frequency and target.nextpnr and not target.frequency:
             raise ValueError(f"--freq is not for {target.name}, whose clock is the device's oscillator: leave it out")
         if self.preplace and (self.device or target.device) not in target.layouts:
-            devices = ", ".join(TARGETS["ecp5"].layouts)
-            raise ValueError(f"--preplace is for ecp5's {devices}: leave it out for "
-                             f"{self.device or target.device}")
+            devices = ", ".join(f"{name}'s {', '.join(other.layouts)}" for name, other in TARGETS.items()
+                                if other.layouts)
+            raise ValueError(f"--preplace is for {devices}: leave it out for {self.device or target.device}")
         return Board(device=self.device or target.device, package=self.package or target.package,
                      speed=self.speed or target.speed, pins=self.pins or target.pins,
                      frequency=self.frequency or target.frequency, seed=self.seed,
@@ -292,7 +293,7 @@ def _route(netlist: Path, target: Target, board: Board, nextpnr: str, version: s
                  if not name.startswith(RESERVED)
                  and (place := _BEL.match(cell["attributes"].get("NEXTPNR_BEL", "")))]
         used = {name: (needed - reserved[name], available) for name, (needed, available) in watch.used.items()
-                if needed}
+                if needed > reserved[name]}
         result = folder / "routed.json"
         result.write_text(json.dumps({
             "fmax_mhz": min(clock["achieved"] for clock in report["fmax"].values()), "used": used, "cells": cells}))
@@ -317,6 +318,8 @@ def synth(design: Design, target: str, *, dsp: bool = False, route: bool = False
     family = TARGETS[target]
     family.require(route=route)
     board = board.on(family)
+    if board.preplace and not find_spec("scipy"):
+        raise RuntimeError("--preplace needs scipy: python -m pip install -c constraints.txt -e '.[synth]'")
     yosys = find_yosys(yosys, extra="synth")
     if route:
         nextpnr = find_program(f"nextpnr-{family.nextpnr}", nextpnr, option="--nextpnr", extra="synth")

@@ -26,7 +26,8 @@ from scipy.sparse.linalg import cg
 from reports.synth.blocks import RESERVED
 from reports.synth.targets import Target
 
-__all__ = ["ROUNDS", "Wiring", "block_sites", "crowded_tiles", "density", "logic_tiles", "preplace", "spread"]
+__all__ = ["ROUNDS", "Wiring", "block_sites", "crowded_tiles", "density", "logic_tiles", "preplace",
+           "spare_tiles", "spread"]
 
 ROUNDS = 80
 """More make the placement shorter by less than a hundredth."""
@@ -59,10 +60,13 @@ _CROWDED = 1.25
 """Wires around a place where logic is to be thinner, by the mean of all logic."""
 
 _KEPT_FREE = .05
-"""Of the device's logic, at most; nor more than half of what the design leaves free."""
+"""Of the device's logic, at most."""
+
+_USED = .85
+"""Of the device's logic, by the design and what is kept free: nextpnr needs some for itself."""
 
 _NEIGHBOURHOOD = 9
-"""Tiles each way over which wires are averaged: nextpnr's placement differs from this one by some."""
+"""Side of the square of tiles over which wires are averaged: nextpnr's placement differs from this one by some."""
 
 _FEW = 6
 """A region of no more cells is not halved again."""
@@ -151,8 +155,9 @@ def spread(places: np.ndarray, area: np.ndarray, cells: np.ndarray, extent: tupl
 
 
 def density(wiring: Wiring, places: np.ndarray, extent: tuple[int, int]) -> np.ndarray:
-    """Wire per tile (``extent``) at ``places`` (2, cells): each net's half perimeter, spread over its bounding box."""
-    found = places[:, wiring.pins]
+    """Wire per tile (``extent``) at ``places`` (2, cells): each net's half perimeter, spread over its bounding box.
+    Cells outside count as at the border."""
+    found = np.clip(places[:, wiring.pins], 0, np.array(extent)[:, None] - 1)
     low = np.minimum.reduceat(found, wiring.starts, axis=1).astype(int)
     high = np.maximum.reduceat(found, wiring.starts, axis=1).astype(int) + 1
     size = high - low
@@ -213,6 +218,11 @@ def crowded_tiles(wires: np.ndarray, logic: np.ndarray, most: int) -> np.ndarray
     return tiles[:, np.argsort(-around[*tiles], kind="stable")[:most]]
 
 
+def spare_tiles(tiles: int, used: float) -> int:
+    """How many ``tiles`` of logic may be kept free by a design that fills ``used`` of them."""
+    return max(0, int(min(_KEPT_FREE * tiles, _USED * tiles - used)))
+
+
 def logic_tiles(target: Target, device: str) -> np.ndarray:
     """(columns, rows): where ``device`` has LUTs."""
     layout = target.layouts[device]
@@ -225,14 +235,14 @@ def logic_tiles(target: Target, device: str) -> np.ndarray:
 def preplace(cells: MutableMapping[str, dict], target: Target, device: str, *, seed: int = 1,
              progress: Callable[[str], None] = lambda stage: None):
     """Gives every block memory and multiplier among the cells of a flat netlist (Yosys's JSON) an attribute ``BEL`` for
-    nextpnr, and adds LUTs without nets, named :data:`RESERVED` and a number, where others are to be kept out.
+    nextpnr, and adds LUTs without nets, named :data:`RESERVED` and their site, where others are to be kept out.
 
     Multipliers take every second site while these suffice. Raises ValueError if ``device`` has too few sites.
     """
     layout, extent = target.layouts[device], target.grids[device]
     kinds = [cell["type"] for cell in cells.values()]
     memories, multipliers = (np.flatnonzero([kind in blocks for kind in kinds]) for blocks in (target.bram, target.dsp))
-    every_second = layout.multipliers.bels(2)
+    every_second = layout.multipliers.bels(first=2)
     bels = (layout.memories.bels(),
             every_second if len(multipliers) <= len(every_second) else layout.multipliers.bels())
     area = np.array([target.lut.get(kind, 0) + _FLIP_FLOP * (kind in target.ff) for kind in kinds])
@@ -246,9 +256,8 @@ def preplace(cells: MutableMapping[str, dict], target: Target, device: str, *, s
             cells[names[member]]["attributes"]["BEL"] = sites[site]
 
     logic = logic_tiles(target, device)
-    free = logic.sum() - sum(target.lut.get(kind, 0) for kind in kinds) / len(target.lut_sites)
-    most = max(0, int(min(_KEPT_FREE * logic.sum(), free / 2)))
-    tiles = crowded_tiles(density(wiring, places, extent), logic, most)
+    used = sum(target.lut.get(kind, 0) for kind in kinds) / len(target.lut_sites)
+    tiles = crowded_tiles(density(wiring, places, extent), logic, spare_tiles(logic.sum(), used))
     progress(f"{tiles.shape[1]} of {logic.sum()} tiles of logic kept free")
     for column, row in tiles.T:
         for site in target.lut_sites:

@@ -19,15 +19,15 @@ class Sites:
     #: Of a group's sites, the column in the group and nextpnr's name.
     members: tuple[tuple[int, str], ...]
 
-    def bels(self, members: int | None = None) -> dict[str, tuple[int, int]]:
-        """Column and row by nextpnr's name, of each group's first ``members``, or of all."""
+    def bels(self, first: int | None = None) -> dict[str, tuple[int, int]]:
+        """Column and row by nextpnr's name, of the ``first`` members of each group, or of all."""
         return {f"X{group + offset}/Y{row}/{name}": (group + offset, row)
-                for row in self.rows for group in self.groups for offset, name in self.members[:members]}
+                for row in self.rows for group in self.groups for offset, name in self.members[:first]}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a device has its blocks. The other rows are logic, but for the two outermost ones and columns."""
+    """Where a device has its blocks. The other rows are logic, but for two rows and columns at each edge."""
 
     memories: Sites
     #: A group's members in the order in which they share least with those before.
@@ -45,7 +45,9 @@ class Target:
     """An FPGA family, with the device that it is routed on."""
 
     name: str
-    #: Yosys's command, with its options: the same whatever is made of the netlist.
+    #: Yosys's command, with its options: the same whatever is made of the netlist. ``-no-rw-check``, where there is
+    #: one: no logic around a block memory for a word that is read while it is written, on which nothing of ours hangs
+    #: (tests/engine/test_geometries.py).
     synthesis: str
     #: Options for multiplier blocks, and for none.
     use_dsp: str = ""
@@ -74,7 +76,7 @@ class Target:
     options: tuple[str, ...] = ()
     #: How nextpnr places and routes, where not as by default.
     place_and_route: tuple[str, ...] = ()
-    #: The same for a design whose blocks have sites before it does.
+    #: The same after :mod:`reports.synth.preplace`.
     preplaced: tuple[str, ...] = ()
     #: What nextpnr's second router is told, which its options do not say. nextpnr reads "10" as binary.
     router2: dict[str, str] = field(default_factory=dict)
@@ -103,7 +105,7 @@ _LATTICE_STAGES = ("begin", "coarse", "map_ram", "map_ffram", "map_gates", "map_
 
 TARGETS = {target.name: target for target in (
     Target(
-        name="ecp5", synthesis="synth_ecp5 -abc9 -nowidelut", no_dsp="-nodsp", stages=_LATTICE_STAGES,
+        name="ecp5", synthesis="synth_ecp5 -abc9 -nowidelut -no-rw-check", no_dsp="-nodsp", stages=_LATTICE_STAGES,
         gates="map_gates", lut={**LUT_CELLS["ecp5"], "TRELLIS_DPR16X4": 4}, ff=FLIP_FLOPS,
         bram={"DP16KD": 1, "PDPW16KD": 1}, dsp=("MULT18X18D",),
         nextpnr="ecp5", device="85k", package="CABGA756", speed="6", frequency=120,
@@ -121,7 +123,7 @@ TARGETS = {target.name: target for target in (
                                     (4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114))},
         lut_cell="LUT4", lut_sites=tuple(f"SLICE{part}.K{lut}" for part in "ABCD" for lut in range(2))),
     Target(
-        name="ice40", synthesis="synth_ice40 -device u", use_dsp="-dsp",
+        name="ice40", synthesis="synth_ice40 -device u -no-rw-check", use_dsp="-dsp",
         stages=("begin", "flatten", "coarse", "map_ram", "map_ffram", "map_gates", "map_ffs", "map_luts", "map_cells",
                 "check"), gates="map_gates",
         lut={"SB_LUT4": 1},
@@ -141,7 +143,7 @@ TARGETS = {target.name: target for target in (
         pins=("E17", "F13", "G13"), pin_line="ldc_set_location -site {{{site}}} [get_ports {port}]",
         pin_option=("--pdc", "{file}"), grids={"LIFCL-40-9BG400C": (88, 57)}),
     Target(
-        name="gowin", synthesis="synth_gowin -family gw5a -nowidelut -noiopads", no_dsp="-nodsp",
+        name="gowin", synthesis="synth_gowin -family gw5a -nowidelut -noiopads -no-rw-check", no_dsp="-nodsp",
         stages=_LATTICE_STAGES, gates="map_gates",
         lut={**{f"LUT{inputs}": 1 for inputs in range(1, 5)}, "ALU": 1, "RAM16SDP4": 4, "INV": 1},
         ff=tuple(f"DFF{edge}{kind}" for edge in ("", "N")

@@ -37,6 +37,15 @@ def _elaborate(self: memory.Memory, platform) -> Module:
     return m
 
 
-def undefined_collisions(patch: pytest.MonkeyPatch):
-    """Every ``amaranth.lib.memory.Memory`` that is elaborated while ``patch`` lasts is one of those."""
-    patch.setattr(memory.Memory, "elaborate", _elaborate)
+def undefined_collisions(patch: pytest.MonkeyPatch) -> set[tuple[int, int]]:
+    """Every ``amaranth.lib.memory.Memory`` that is elaborated while ``patch`` lasts is one of those. Depths and widths
+    of those that are, as they are elaborated."""
+    found = set()
+
+    def elaborate(self, platform):
+        if any(port.domain != "comb" for port in self.read_ports):
+            found.add((self.depth, Shape.cast(self.shape).width))
+        return _elaborate(self, platform)
+
+    patch.setattr(memory.Memory, "elaborate", elaborate)
+    return found

@@ -14,7 +14,7 @@ from reports.tools import find_yosys
 from sim.build import verilate
 from sim.toolchain import find_toolchain
 
-# Every memory starts with contents that tell its words apart, and reads before it writes.
+# Every memory starts with contents that tell its words apart.
 MEMORY = """
 module words_{name}(input clk, input enable, input [{address}:0] to, from, input [{last}:0] data,
         input [{bytes}:0] write, output reg [{last}:0] read);
@@ -24,15 +24,15 @@ module words_{name}(input clk, input enable, input [{address}:0] to, from, input
     initial read = 0;
     always @(posedge clk) begin
         for (i = 0; i <= {bytes}; i = i + 1) if (write[i]) memory[to][9 * i +: 9] <= data[9 * i +: 9];
-        if ({enable}) read <= memory[from];
+        if ({enable}) read <= memory[{place}];
     end
 endmodule
 """
-# Two to read, one of which also writes; nothing is read that is just written.
+# Two to read, one of which also writes.
 SHARED = """
 module shared(input clk, input enable, input [9:0] to, from, input [17:0] data, input write,
         output reg [17:0] own, read);
-    (* no_rw_check *) reg [17:0] memory [0:1023];
+    reg [17:0] memory [0:1023];
     integer i;
     initial for (i = 0; i < 1024; i = i + 1) memory[i] = i * 40503 + (i >> 3);
     initial {own, read} = 0;
@@ -45,7 +45,7 @@ endmodule
 """
 OUTPUTS = {"words_36": 36, "words_36_enabled": 36, "words_18": 18, "words_9": 9, "shared": 36, "signed": 36,
            "unsigned": 36, "lut": 1}
-BLOCKS = """
+_BLOCKS = """
 module blocks(input clk, input enable, input [10:0] to, from, input [35:0] data, input [3:0] write,
         output [35:0] words_36, words_36_enabled, output [17:0] words_18, output [8:0] words_9, output [35:0] shared,
         signed_, unsigned_, output lut);
@@ -58,10 +58,22 @@ module blocks(input clk, input enable, input [10:0] to, from, input [35:0] data,
     assign unsigned_ = data[17:0] * data[35:18];
     assign lut = data[0] & data[1] ^ data[2] | data[3];
 endmodule
-""" + "".join(MEMORY.format(name=name, last=width - 1, depth=18432 // width, address=depth_bits - 1,
-                            bytes=width // 9 - 1, enable=enable)
-              for name, width, depth_bits, enable in (("36", 36, 9, "1'b1"), ("36_enabled", 36, 9, "enable"),
-                                                      ("18", 18, 10, "enable"), ("9", 9, 11, "enable"))) + SHARED
+"""
+
+
+def _blocks(place: str) -> str:
+    """The blocks, of which those with one port to read do so at ``place``."""
+    return _BLOCKS + "".join(
+        MEMORY.format(name=name, last=width - 1, depth=18432 // width, address=depth_bits - 1, bytes=width // 9 - 1,
+                      enable=enable, place=place.format(top=depth_bits - 1, below=depth_bits - 2))
+        for name, width, depth_bits, enable in (("36", 36, 9, "1'b1"), ("36_enabled", 36, 9, "enable"),
+                                                ("18", 18, 10, "enable"), ("9", 9, 11, "enable"))) + SHARED
+
+
+BLOCKS = _blocks("{{!to[{top}], from[{below}:0]}}")
+"""Nothing is read that is just written."""
+
+COLLIDING = _blocks("from")
 _WIRES = "".join(f"    wire [{width - 1}:0] {name}_{side};\n" for side in "ab" for name, width in OUTPUTS.items())
 _SIDES = "".join(f"    {module} {side}(clk, enable, to, from, data, write, "
                  f"{', '.join(f'{name}_{side}' for name in OUTPUTS)});\n"
@@ -115,12 +127,12 @@ def luts(netlist):
     return re.findall(r"^  LUT4 #\(.*?^  \);", netlist, re.DOTALL | re.MULTILINE)
 
 
-def wrong(netlist, yosys, folder, flip=0):
+def wrong(netlist, yosys, folder, flip=0, rtl=BLOCKS):
     """Blocks whose netlist does other than their RTL, with a bit of its ``flip``-th LUT inverted."""
     switched = with_flips(netlist, len(luts(netlist)))
     mapped = simulation_verilog(switched, "blocks", yosys).replace("module blocks", "module netlist")
     (folder / "main.cpp").write_text(MAIN)
-    model = verilate({"blocks.v": BLOCKS, "netlist.v": mapped, "bench.v": BENCH}, [folder / "main.cpp"], top="bench",
+    model = verilate({"blocks.v": rtl, "netlist.v": mapped, "bench.v": BENCH}, [folder / "main.cpp"], top="bench",
                      toolchain=find_toolchain())
     found = int(subprocess.run([model, f"+flip={flip}"], capture_output=True, text=True, check=True).stdout)
     return [name for bit, name in enumerate(OUTPUTS) if found >> bit & 1]
@@ -129,6 +141,12 @@ def wrong(netlist, yosys, folder, flip=0):
 def test_blocks_do_what_the_rtl_does_that_they_come_from(blocks, yosys, tmp_path):
     assert block_modes(blocks).keys() == MODES
     assert wrong(blocks, yosys, tmp_path) == []
+
+
+def test_a_word_that_is_read_while_it_is_written_is_another_one(yosys, tmp_path):
+    netlist = synthesised(COLLIDING, "blocks", yosys)
+    assert block_modes(netlist).keys() == MODES
+    assert wrong(netlist, yosys, tmp_path, rtl=COLLIDING) == [name for name in OUTPUTS if name.startswith("words")]
 
 
 def test_one_bit_of_a_lut_is_seen(blocks, yosys, tmp_path):

@@ -46,9 +46,9 @@ def configure(parser):
                              "crowded, before nextpnr places: for a design that nearly fills an ecp5 (docs/synth.md)")
     parser.add_argument("--place-and-route", default="", metavar="OPTIONS",
                         help="options of nextpnr in place of ours (" + "; ".join(
-                            f"{target.name}: {' '.join(target.place_and_route)}, with --preplace "
+                            f"{target.name}: {' '.join(target.place_and_route)}, or after --preplace: "
                             f"{' '.join(target.preplaced)}" for target in TARGETS.values()
-                            if target.place_and_route) + ")")
+                            if target.preplaced) + ")")
     parser.add_argument("--yosys", metavar="PROGRAM", help="Yosys to use (default: YoWASP's, else one on PATH)")
     parser.add_argument("--nextpnr", metavar="PROGRAM", help="nextpnr to use (default: as Yosys)")
     parser.add_argument("--json", type=Path, nargs="?", const=_STDOUT, metavar="F",

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from reports.synth.blocks import RESERVED
-from reports.synth.preplace import Wiring, block_sites, crowded_tiles, density, logic_tiles, preplace, spread
+from reports.synth.preplace import (
+    Wiring, block_sites, crowded_tiles, density, logic_tiles, preplace, spare_tiles, spread,
+)
 from reports.synth.targets import TARGETS
 
 ECP5 = TARGETS["ecp5"]
@@ -92,6 +94,8 @@ def test_density_is_the_length_of_nets_over_their_boxes():
     expected[1:4, 2:4] += 3 / 6
     expected[7, 1:5] += 3 / 4
     assert found == pytest.approx(expected)
+    outside = density(Wiring.of([[0], [0]]), np.array([[-3.5, 80.], [2., 2.]]), (9, 6))
+    assert outside[:, 2] == pytest.approx(np.full(9, 8 / 9)) and outside.sum() == pytest.approx(8)
 
 
 def test_rows_are_kept_free_where_wires_are_dense():
@@ -138,7 +142,7 @@ def test_devices_have_their_blocks(device, memories, multipliers, luts):
     """As many as Lattice's data sheet (FPGA-DS-02012, table 1.1) says, inside the grid; LUTs as nextpnr counts them."""
     layout, (columns, rows) = ECP5.layouts[device], ECP5.grids[device]
     assert not set(layout.memories.rows) & set(layout.multipliers.rows)
-    assert len(layout.multipliers.bels(2)) == multipliers // 2
+    assert len(layout.multipliers.bels(first=2)) == multipliers // 2
     assert len(ECP5.lut_sites) * logic_tiles(ECP5, device).sum() == luts
     for sites, number in ((layout.memories, memories), (layout.multipliers, multipliers)):
         bels = sites.bels()
@@ -159,7 +163,7 @@ def test_blocks_alone_get_a_site_and_what_keeps_logic_out_has_no_nets():
     layout = ECP5.layouts["25k"]
     chosen = {name: cell["attributes"].get("BEL") for name, cell in cells.items() if not name.startswith(RESERVED)}
     assert [number for number, bel in enumerate(chosen.values()) if bel] == sorted([*memories, 20])
-    assert chosen.pop("cell 20") in layout.multipliers.bels(2)
+    assert chosen.pop("cell 20") in layout.multipliers.bels(first=2)
     chosen = set(chosen.values()) - {None}
     assert len(chosen) == 9 and chosen <= layout.memories.bels().keys()
     reserved = [cell for name, cell in cells.items() if name.startswith(RESERVED)]
@@ -167,6 +171,11 @@ def test_blocks_alone_get_a_site_and_what_keeps_logic_out_has_no_nets():
     places = {cell["attributes"]["BEL"] for cell in reserved}
     assert len(places) == len(reserved) <= .05 * 8 * 69 * 44
     assert not any(f"/Y{row}/" in place for place in places for row in (0, 1, 13, 25, 37, 49, 50))
+
+
+@pytest.mark.parametrize("used, spare", [(0, 50), (800., 50), (810.5, 39), (850, 0), (1000, 0), (1300., 0)])
+def test_a_full_device_keeps_nothing_free(used, spare):
+    assert spare_tiles(1000, used) == spare
 
 
 def test_many_multipliers_take_all_sites():

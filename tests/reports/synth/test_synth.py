@@ -105,15 +105,18 @@ def test_blocks_are_where_we_place_them(tmp_path, monkeypatch):
     place of them."""
     chosen, reserved, stages = {}, set(), []
 
-    def place(cells, target, device, **options):
+    def watched(cells, target, device, **options):
         preplace(cells, target, device, **options)
         for name, cell in cells.items():
             if bel := cell["attributes"].get("BEL"):
-                column, row, site = bel.split("/")
+                column, row, _ = bel.split("/")
                 place = int(column[1:]), int(row[1:])
-                reserved.add(place) if name.startswith(RESERVED) else chosen.update({name: place})
+                if name.startswith(RESERVED):
+                    reserved.add(place)
+                else:
+                    chosen[name] = place
 
-    monkeypatch.setattr("reports.synth.preplace.preplace", place)
+    monkeypatch.setattr("reports.synth.preplace.preplace", watched)
     board = dataclasses.replace(BOARDS["ecp5"], preplace=True)
     assert dataclasses.replace(board, place_and_route=("--placer", "heap")).on(TARGETS["ecp5"]).place_and_route == (
         "--placer", "heap")
@@ -159,7 +162,8 @@ def test_columns_have_no_multiplier_blocks_and_the_rest_has(target, tmp_path):
 
 def test_a_design_too_large_says_what_is_short():
     with pytest.raises(RuntimeError, match=r"^the design does not fit lp384 qn32: it needs ICESTORM_LC \d+ of 384"):
-        synth(_column(), "ice40", route=True, board=Board(device="lp384", package="qn32"))
+        synth(component_design(MaskBuffer(EngineConfig.preset("tiny"))), "ice40", route=True,
+              board=Board(device="lp384", package="qn32"))
 
 
 def test_columns_may_have_multiplier_blocks(tmp_path):
