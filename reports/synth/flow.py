@@ -319,7 +319,8 @@ def synth(design: Design, target: str, *, dsp: bool = False, route: bool = False
     family.require(route=route)
     board = board.on(family)
     if board.preplace and not find_spec("scipy"):
-        raise RuntimeError("--preplace needs scipy: python -m pip install -c constraints.txt -e '.[synth]'")
+        raise RuntimeError("no scipy found for --preplace: install it with "
+                           "`pip install -c constraints.txt -e '.[synth]'`")
     yosys = find_yosys(yosys, extra="synth")
     if route:
         nextpnr = find_program(f"nextpnr-{family.nextpnr}", nextpnr, option="--nextpnr", extra="synth")

@@ -132,6 +132,12 @@ def test_blocks_are_where_we_place_them(tmp_path, monkeypatch):
     assert any(stage.startswith("nextpnr: iter=") for stage in stages)
 
 
+def test_scipy_is_missed_before_synthesis(monkeypatch):
+    monkeypatch.setattr("reports.synth.flow.find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match="^no scipy found for --preplace: install it"):
+        synth(component_design(Delay()), "ecp5", route=True, board=Board(preplace=True), yosys="no-such-yosys")
+
+
 def test_results_have_their_keys_and_come_from_the_cache_the_second_time(tmp_path):
     stages, design = [], component_design(Delay())
     first = synth(design, "xc7", progress=stages.append, cache=tmp_path).to_json()
