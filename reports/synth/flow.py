@@ -72,7 +72,8 @@ class Board:
                      speed=self.speed or target.speed, pins=self.pins or target.pins,
                      frequency=self.frequency or target.frequency, seed=self.seed,
                      place_and_route=self.place_and_route or (
-                         target.preplaced if self.preplace else target.place_and_route),
+                         target.preplaced + (target.aimed if self.frequency else ()) if self.preplace
+                         else target.place_and_route),
                      preplace=self.preplace)
 
     def __str__(self) -> str:

@@ -78,6 +78,8 @@ class Target:
     place_and_route: tuple[str, ...] = ()
     #: The same after :mod:`reports.synth.preplace`.
     preplaced: tuple[str, ...] = ()
+    #: And more of it with an aim that was given, not the target's: it may take long if that is out of reach.
+    aimed: tuple[str, ...] = ()
     #: What nextpnr's second router is told, which its options do not say. nextpnr reads "10" as binary.
     router2: dict[str, str] = field(default_factory=dict)
     #: Places of the pins, without the clock's on Nexus, for nextpnr variants that choose none themselves, and the line
@@ -114,6 +116,8 @@ TARGETS = {target.name: target for target in (
         place_and_route=("--placer-heap-beta", "0.6"),
         # Wires are shortest so, and its first router does not finish where they are crowded (docs/synth.md).
         preplaced=("--placer", "static", "--router", "router2"),
+        # Wires that miss the aim are routed anew until none does, or 1,500 times (docs/synth.md).
+        aimed=("--tmg-ripup",),
         # Ways around what is crowded may leave a net's bounding box by so many tiles, not by 3 (docs/synth.md).
         router2={"router2/bbMargin/x": "12", "router2/bbMargin/y": "12"},
         grids={"25k": (73, 51), "45k": (91, 72), "85k": (127, 96)},

@@ -37,7 +37,8 @@ def configure(parser):
     parser.add_argument("--speed", default="", choices=("6", "7", "8"), help="speed grade, for ecp5 (default: 6)")
     parser.add_argument("--pins", default="", metavar="A,B,..", help="package pins of clock (not nexus), reset, input "
                         "and output: nexus and gowin with another --device")
-    parser.add_argument("--freq", type=float, default=0., metavar="MHZ", help="clock that nextpnr aims at (defaults: "
+    parser.add_argument("--freq", type=float, default=0., metavar="MHZ", help="clock that nextpnr aims at, with "
+                        "--preplace until it is met: one within reach (defaults: "
                         + ", ".join(f"{target.name} {target.frequency:g}" for target in TARGETS.values()
                                     if target.frequency) + ")")
     parser.add_argument("--seed", type=int, default=1, help="of the placement (default: %(default)s)")
@@ -47,8 +48,8 @@ def configure(parser):
     parser.add_argument("--place-and-route", default="", metavar="OPTIONS",
                         help="options of nextpnr in place of ours (" + "; ".join(
                             f"{target.name}: {' '.join(target.place_and_route)}, or after --preplace: "
-                            f"{' '.join(target.preplaced)}" for target in TARGETS.values()
-                            if target.preplaced) + ")")
+                            f"{' '.join(target.preplaced)}, and {' '.join(target.aimed)} if --freq is given"
+                            for target in TARGETS.values() if target.preplaced) + ")")
     parser.add_argument("--yosys", metavar="PROGRAM", help="Yosys to use (default: YoWASP's, else one on PATH)")
     parser.add_argument("--nextpnr", metavar="PROGRAM", help="nextpnr to use (default: as Yosys)")
     parser.add_argument("--json", type=Path, nargs="?", const=_STDOUT, metavar="F",

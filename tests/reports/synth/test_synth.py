@@ -120,6 +120,9 @@ def test_blocks_are_where_we_place_them(tmp_path, monkeypatch):
     board = dataclasses.replace(BOARDS["ecp5"], preplace=True)
     assert dataclasses.replace(board, place_and_route=("--placer", "heap")).on(TARGETS["ecp5"]).place_and_route == (
         "--placer", "heap")
+    # What repeats the routing until the aim is met is for an aim that someone has set.
+    assert [dataclasses.replace(board, frequency=aim).on(TARGETS["ecp5"]).place_and_route[4:] for aim in (0, 50)] == [
+        (), ("--tmg-ripup",)]
     design = component_design(MaskBuffer(EngineConfig.preset("tiny")))
     report = synth(design, "ecp5", route=True, board=board, progress=stages.append, cache=tmp_path)
     assert len(chosen) == report.total.bram + report.total.dsp > 0
