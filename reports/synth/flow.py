@@ -26,7 +26,7 @@ _ROUTE_STAGES = re.compile(r"Info: (Packing constants|Promoting globals|Creating
                            r"Running main analytical placer|Running Static placer|Running simulated annealing placer|"
                            r" *at iteration #\d+: .*wirelen = \d+|Max frequency for clock .*: [\d.]+ MHz|"
                            r"Routing globals|Routing\.\.|Routing complete|Router1 time|Running router2|"
-                           r" *iter=\d+ wires=\d+ overused=\d+)")
+                           r" *iter=\d+ wires=\d+ overused=\d+(?: overuse=\d+ tmgfail=\d+)?)")
 _USED = re.compile(r"Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s")
 _BEL = re.compile(r"X(\d+)/?Y(\d+)/")
 
