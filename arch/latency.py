@@ -9,6 +9,9 @@ from arch.config import EngineConfig
 ACTIVATION_READ = 4
 """From a read of the activation memory to its data."""
 
+ACTIVATION_WRITE = 2
+"""From the data of a write to the activation memory to the first read that sees them."""
+
 PASS_STEP = 2
 """From the cycle in which the pass sequencer takes a layer's command to the first one in which it can decide on a pass
 of the layer."""
@@ -62,7 +65,7 @@ CRC = 2
 """From a beat to the checksum register after it."""
 
 LOAD_BEAT = 1
-"""From a beat that the load unit takes to the first cycle in which it can be written."""
+"""From a beat that the load unit takes to the first cycle in which the activation memory can take it."""
 
 MET = 1
 """From the cycle in which a load, a store or a layer is at hand and all it waits for has been counted to the first one
@@ -119,12 +122,13 @@ POST_POOL_READ = POST_WRITE - 1 - ACTIVATION_READ
 POST_COLUMN_TILE = 5
 """Idle cycles of the post-processor between two column tiles."""
 
-POST_LAYER = POST_WRITE - POST_READ
+POST_LAYER = POST_WRITE + ACTIVATION_WRITE - 1 - POST_READ
 """Idle cycles of the post-processor between two layers: the first step of a layer may read what the last one wrote."""
 
 POST_AVERAGE = POST_WRITE - 4
 """Idle cycles of the post-processor before the steps that write the averages of a column tile."""
 
-POOL_UPDATE = POST_WRITE + 1 - POST_POOL_READ
+POOL_UPDATE = POST_WRITE + ACTIVATION_WRITE - 1 - POST_POOL_READ
 """Shortest distance of two maximum-pool updates of the same activation byte: a pixel's updates last at least this
-long, and the last pixel of a map row idles this long, since its window may hold the next pixel of a narrow map."""
+long, and the last pixel of a map row idles this long, since its window may hold the next pixel of a narrow map. At this
+distance a read would not see the byte yet: the post-processor keeps it."""

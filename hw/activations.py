@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import or_
-
 from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from arch.config import EngineConfig
+from hw.bits import one_of
 
 __all__ = ["ActivationMemory"]
 
@@ -65,7 +63,7 @@ class ActivationMemory(wiring.Component):
 
     Latency: read data come ``latency.ACTIVATION_READ`` cycles after the read: one for the memory, one for its output
     register, one to choose the banks, one for the rotation; they stay until the port's next data. A write is asked for
-    a cycle before its data. A byte of which the data come in a cycle is seen by reads of later cycles.
+    a cycle before its data, which are seen by reads from ``latency.ACTIVATION_WRITE`` cycles after them on.
 
     Members
     -------
@@ -92,8 +90,8 @@ class ActivationMemory(wiring.Component):
             #: Writes of the post-processor: the bytes whose ``mask`` bit is set, and one cycle later their data.
             "write": In(data.StructLayout({"valid": 1, "address": address, "mask": aux_bytes})),
             "write_data": In(8 * aux_bytes),
-            #: Writes of the load unit, at multiples of a beat: written in the next cycle with ``ready``, which comes
-            #: from a register.
+            #: Writes of the load unit, at multiples of a beat: their data come in the next cycle with ``ready``, which
+            #: comes from a register.
             "load": In(stream.Signature(data.StructLayout({"address": address, "data": config.bus_bits}))),
         })
 
@@ -114,7 +112,7 @@ class ActivationMemory(wiring.Component):
         config = self._config
         write, load = self.write, self.load.payload
         write_run = _locate(m, config, "write_run", write.address, self._aux_bytes)
-        # A load that is taken is written in the next cycle with ``ready``.
+        # Of a load that is taken, the data come in the next cycle with ``ready``.
         load_taken = _locate(m, config, "load_taken", load.address, config.bus_bytes, aligned=True)
         load_run = Signal(_run_layout(config), name="load_run", reset_less=True)
         load_data = Signal(config.bus_bits, reset_less=True)
@@ -153,14 +151,18 @@ class ActivationMemory(wiring.Component):
             m.d.comb += writes.eq(write.valid & Mux(write_run.odd ^ side, falls[1], falls[0])
                                   & write_run.memories[side][bank])
             m.d.sync += written.eq(writes)
+            # Registers of its own beside every memory.
+            row, word = (Signal.like(value, name=f"write_{name}_{bank}_{side}", reset_less=True)
+                         for name, value in (("row", port.addr), ("word", port.data)))
+            m.d.comb += [port.addr.eq(row), port.data.eq(word)]
+            m.d.sync += port.en.eq(0)
             with m.If(written):
-                m.d.comb += [port.en.eq(enables.word_select(odd ^ side, config.lanes)), port.addr.eq(rows[side]),
-                             port.data.eq(write_word)]
-            with m.Else():
-                m.d.comb += [port.addr.eq(load_run.rows[side]), port.data.eq(load_words[side])]
-                # The half of a beat that has to wait may be written now and then again.
-                with m.If(load_waits & load_run.memories[side][bank]):
-                    m.d.comb += port.en.eq(load_enables.word_select(load_run.odd ^ side, config.lanes))
+                m.d.sync += [port.en.eq(enables.word_select(odd ^ side, config.lanes)), row.eq(rows[side]),
+                             word.eq(write_word)]
+            # The half of a beat that has to wait may be written now and then again.
+            with m.Elif(load_waits & load_run.memories[side][bank]):
+                m.d.sync += [port.en.eq(load_enables.word_select(load_run.odd ^ side, config.lanes)),
+                             row.eq(load_run.rows[side]), word.eq(load_words[side])]
             clashes.append(writes & load_next.word_select(side, config.activation_banks)[bank])
         m.d.sync += load_accepted.eq(~(load_follows & Cat(clashes).any()))
 
@@ -246,18 +248,13 @@ class ActivationMemory(wiring.Component):
             chosen = [Signal(8 * config.lanes, name=f"{name}_word_{side}", reset_less=True) for side in range(2)]
             register = Signal(len(result), name=f"{name}_register", reset_less=True)
             with m.If(reading[2]):
-                m.d.sync += [word.eq(_chosen([words[bank, side] for bank in range(config.activation_banks)],
+                m.d.sync += [word.eq(one_of([words[bank, side] for bank in range(config.activation_banks)],
                                              runs[2].memories[side])) for side, word in enumerate(chosen)]
             even_word, odd_word = chosen
             with m.If(reading[3]):
                 m.d.sync += register.eq(Mux(runs[3].odd, Cat(odd_word, even_word), Cat(even_word, odd_word)).bit_select(
                     runs[3].offset << 3, len(result)))
             m.d.comb += result.eq(register)
-
-
-def _chosen(values: list, select: Value) -> Value:
-    """The one of ``values`` whose bit of ``select`` is set."""
-    return reduce(or_, (value & bit.replicate(len(value)) for value, bit in zip(values, select)))
 
 
 def _rotated(value: Value, turn: Value) -> Value:

@@ -32,8 +32,8 @@ class Array(wiring.Component):
     products at (``half``, ``address``); with ``first`` the sums start at that beat. Beats with the same (half, address)
     are at least ``latency.ACCUMULATE`` cycles apart. A half is drained only while no beat for it is on its way.
 
-    Latency: a row written in a cycle is used by beats from the next cycle on. A beat's sums can be asked for ``depth``
-    cycles later; ``sums`` follow their drain request by one cycle.
+    Latency: a row written in a cycle is used by beats from the second one after it on. A beat's sums can be asked for
+    ``depth`` cycles later; ``sums`` follow their drain request by one cycle.
 
     Parameters
     ----------
@@ -95,23 +95,26 @@ class Array(wiring.Component):
                                   for half in range(2))),
             store_valid.eq(Cat(adding.valid & (adding.half == half) for half in range(2))),
         ]
-        m.d.sync += drain_half.eq(self.drain_half)
-        rows = [row.as_value() for row in self.write.rows]
-        if config.lane == "planes":
-            encoded = [encode_planes(config, row) for row in self.write.rows]
-            rows = [Signal(len(row), name=f"planes_{index}") for index, row in enumerate(encoded)]
-            m.d.comb += [signal.eq(row) for signal, row in zip(rows, encoded)]
+        goes_on = Signal(2)
+        m.d.sync += [
+            drain_half.eq(self.drain_half),
+            goes_on.eq(Cat(~reading.first & (reading.half == half) for half in range(2))),
+        ]
+        encoded = [encode_planes(config, row) if config.lane == "planes" else row.as_value()
+                   for row in self.write.rows]
+        rows = [Signal(len(row), name=f"row_{index}", reset_less=True) for index, row in enumerate(encoded)]
+        with m.If(self.write.valid):
+            m.d.sync += [register.eq(row) for register, row in zip(rows, encoded)]
         for index in range(config.columns):
             group, row = divmod(index, config.build_columns)
             m.d.comb += self.sums[index].eq(self._column(m, index, {
-                "row_valid": self.write.valid & (self.write.group == group),
+                "row_comes": self.write.valid & (self.write.group == group),
                 "row_slot": self.write.slot,
                 "row": rows[row],
                 "activations": Value.cast(self.beat.activations),
                 "slot": self.beat.slot,
                 "read_addresses": read_addresses,
-                "first": adding.first,
-                "half": adding.half,
+                "goes_on": goes_on,
                 "store_valid": store_valid,
                 "store_address": adding.address,
                 "drain_half": drain_half,

@@ -62,9 +62,9 @@ class AxiMaster(wiring.Component):
     nothing but their request, so W neither waits for AW nor for B. A response that is not OKAY is reported
     with its beat (``read_error``) or its burst (``write_error``).
 
-    While ``flush`` is high the engine is being reset and its side of the bridge is ignored; on the bus everything that
-    was begun is completed: reads are taken and dropped, beats of write bursts still owed are sent with all strobes
-    off, write responses are taken. ``idle`` says that nothing is left.
+    While ``flush`` is high the engine is being reset: what it asks for is ignored and what it is shown means nothing.
+    On the bus everything that was begun is completed: reads are taken and dropped, beats of write bursts still owed are
+    sent with all strobes off, write responses are taken. ``idle`` says that nothing is left.
 
     Latency: one cycle in each direction of every channel, hence two for a read from request to data and
     two for a write from data to ``write_done``, besides the memory's own; write data are
@@ -142,7 +142,7 @@ class AxiMaster(wiring.Component):
             returned.enter.payload.error.eq(axi.rresp != Response.OKAY),
             returned.enter.payload.last.eq(axi.rlast),
             axi.rready.eq(returned.enter.ready),
-            memory.read_data.valid.eq(returned.leave.valid & ~self.flush),
+            memory.read_data.valid.eq(returned.leave.valid),
             memory.read_data.payload.eq(returned.leave.payload.data),
             memory.read_error.eq(returned.leave.payload.error),
             returned.leave.ready.eq(memory.read_data.ready | self.flush),
@@ -188,7 +188,7 @@ class AxiMaster(wiring.Component):
             acknowledged.enter.valid.eq(axi.bvalid),
             acknowledged.enter.payload.error.eq(axi.bresp != Response.OKAY),
             axi.bready.eq(acknowledged.enter.ready),
-            memory.write_done.valid.eq(acknowledged.leave.valid & ~self.flush),
+            memory.write_done.valid.eq(acknowledged.leave.valid),
             memory.write_error.eq(acknowledged.leave.payload.error),
             acknowledged.leave.ready.eq(memory.write_done.ready | self.flush),
         ]

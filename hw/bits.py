@@ -1,8 +1,11 @@
 """Comparisons and sums of a few bits, out of gates: in an FPGA carry cells would take more."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth import *
 
-__all__ = ["above", "add", "count_ones", "exceeds"]
+__all__ = ["above", "add", "count_ones", "exceeds", "one_of"]
 
 
 def above(value: Value, count: int) -> Value:
@@ -40,3 +43,8 @@ def count_ones(bits: list[Value]) -> Value:
         return bits[0]
     a, b, c, d = bits + [Const(0, 1)] * (4 - len(bits))
     return Cat(a ^ b ^ c ^ d, (a & b) ^ (c & d) ^ (a ^ b) & (c ^ d), a & b & c & d)[:len(bits).bit_length()]
+
+
+def one_of(values: list[Value], select: Value) -> Value:
+    """The one of ``values`` whose bit of ``select`` is set, or 0."""
+    return reduce(or_, (value & bit.replicate(len(value)) for value, bit in zip(values, select)))

@@ -26,7 +26,7 @@ class WeightBuilder(wiring.Component):
     Slots are used in rotation. The walk runs ahead of the decoder by the latency of the random stream, also into the
     next layer. Groups of columns beyond the layer are not written; other columns and lanes beyond it are written zero.
 
-    Latency: from a command to its first row ``RandomStream.latency`` + 4 cycles; one step per cycle while there are
+    Latency: from a command to its first row ``RandomStream.latency`` + 3 cycles; one step per cycle while there are
     free slots.
 
     Members
@@ -38,11 +38,11 @@ class WeightBuilder(wiring.Component):
     rows : In(stream of symbol_rows)
     write : Out(weight_write)
     built : Out(1)
-        With the last write of a slot.
+        In the cycle after the last write of a slot.
     freed : In(1)
         The oldest slot in use is free again. All slots are free at reset.
     built_weights, zero_weights : Out(range(decoder_lanes + 1))
-        Weights of the layer in this cycle's ``write``, and how many of them are zero.
+        Weights of the layer in the ``write`` of two cycles before, and how many of them are zero.
     """
 
     def __init__(self, config: EngineConfig):
@@ -150,7 +150,7 @@ class WeightBuilder(wiring.Component):
         ]
         m.d.sync += [free.eq(next_free), slot_free.eq(next_free != 0)]
 
-        # Cycle 1: weights. Cycle 2: their counts, and the write.
+        # Cycle 1: weights, which go to the array's registers. Cycle 3: their counts.
         met, where = Signal(), Signal(place_layout, reset_less=True)
         weights = [Signal(data.ArrayLayout(config.weight_bits, lanes), name=f"weights_{row}", reset_less=True)
                    for row in generators]
@@ -171,20 +171,21 @@ class WeightBuilder(wiring.Component):
                 m.d.sync += weights[row].eq(table.weights)
 
         slot = Signal(range(config.weight_slots))
-        present = sum(Mux(where.columns > row, where.lanes, 0) for row in generators)
-        nonzero = count_ones([weight.any() for row in weights for weight in row])
+        present, nonzero = Signal.like(self.built_weights), Signal.like(self.built_weights)
         m.d.sync += [
-            self.write.valid.eq(met),
             self.built.eq(met & where.ends_slot),
-            self.built_weights.eq(Mux(met, present, 0)),
-            self.zero_weights.eq(Mux(met, present - nonzero, 0)),
+            present.eq(Mux(met, sum(Mux(where.columns > row, where.lanes, 0) for row in generators), 0)),
+            nonzero.eq(Mux(met, count_ones([weight.any() for row in weights for weight in row]), 0)),
+            self.built_weights.eq(present),
+            self.zero_weights.eq(present - nonzero),
         ]
+        m.d.comb += [self.write.valid.eq(met), self.write.slot.eq(slot), self.write.group.eq(where.group)]
+        for row in generators:
+            negatives = count_ones([weight[-1] for weight in weights[row]]) if config.weight_bits < 8 else 0
+            m.d.comb += [
+                self.write.rows[row].weights.eq(weights[row]),
+                self.write.rows[row].negatives.eq(negatives),
+            ]
         with m.If(met):
-            m.d.sync += [self.write.slot.eq(slot), self.write.group.eq(where.group), slot.eq(slot + where.ends_slot)]
-            for row in generators:
-                negatives = count_ones([weight[-1] for weight in weights[row]]) if config.weight_bits < 8 else 0
-                m.d.sync += [
-                    self.write.rows[row].weights.eq(weights[row]),
-                    self.write.rows[row].negatives.eq(negatives),
-                ]
+            m.d.sync += slot.eq(slot + where.ends_slot)
         return m

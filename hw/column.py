@@ -28,8 +28,9 @@ class Column(wiring.Component):
     * 0: ``slot`` is read, products are registered; rows written in this cycle are not seen yet. Lanes of planes do so
       in cycle 1, and S counts it.
     * 1..S: adder tree, a register every two levels; in cycle S - 1 ``read_addresses`` names the old partial sum.
-    * S + 1: dot product and old partial sum are added (``first``: the dot product alone) and written where
-      ``store_valid`` and ``store_address`` say. The sum can be read from cycle S + 2.
+    * S: the old partial sum comes, from the half that ``goes_on`` says.
+    * S + 1: dot product and old partial sum are added and written where ``store_valid`` and ``store_address`` say. The
+      sum can be read from cycle S + 2.
 
     Parameters
     ----------
@@ -46,8 +47,8 @@ class Column(wiring.Component):
         self._sign_group = sign_group
         address = range(config.partial_sums)
         super().__init__({
-            #: Write ``row`` into slot ``row_slot``.
-            "row_valid": In(1),
+            #: The next cycle's ``row`` is written, into slot ``row_slot``.
+            "row_comes": In(1),
             "row_slot": In(range(config.weight_slots)),
             "row": In(slot_row(config)),
             #: One run of activations, and the slot to multiply it with.
@@ -55,10 +56,8 @@ class Column(wiring.Component):
             "slot": In(range(config.weight_slots)),
             #: What to read from either half of the partial sums, for accumulating or draining.
             "read_addresses": In(data.ArrayLayout(Shape.cast(address), 2)),
-            #: The sum starts here: the old one is not added.
-            "first": In(1),
-            #: Half of the old partial sum.
-            "half": In(1),
+            #: One bit per half: the sum goes on from the old one there. With neither it starts.
+            "goes_on": In(2),
             #: One bit per half: write the sum there.
             "store_valid": In(2),
             "store_address": In(address),
@@ -124,9 +123,13 @@ class Column(wiring.Component):
         m.submodules.slots = slots
         row_write = slots.write_port()
         row_read = slots.read_port(domain="comb")
+        # Registers of its own in every column: the slots' enables are many, and all over the die.
+        row_slot = Signal.like(self.row_slot, name="row_slot_here", reset_less=True)
+        m.d.sync += row_write.en.eq(self.row_comes)
+        with m.If(self.row_comes):
+            m.d.sync += row_slot.eq(self.row_slot)
         m.d.comb += [
-            row_write.en.eq(self.row_valid),
-            row_write.addr.eq(self.row_slot),
+            row_write.addr.eq(row_slot),
             row_write.data.eq(self.row),
             row_read.addr.eq(slot),
         ]
@@ -138,7 +141,7 @@ class Column(wiring.Component):
             dot, carry = self._multiplier_dot(m, row_read.data), None
 
         # Cycles S - 1 (address), S (memory output) and S + 1 (addition). A block memory is slow: its output goes
-        # straight into a register.
+        # straight into a register, which is cleared if it is not what the sum goes on from.
         sum_shape = signed(config.accumulator_bits)
         stored, partials = [], []
         total = Signal(sum_shape)
@@ -153,10 +156,10 @@ class Column(wiring.Component):
                 write.addr.eq(self.store_address),
                 write.data.eq(total),
             ]
-            m.d.sync += partial.eq(read.data)
+            m.d.sync += partial.eq(Mux(self.goes_on[half], read.data, 0))
             stored.append(read.data)
             partials.append(partial)
-        old = Mux(self.first, 0, Mux(self.half, partials[1], partials[0]))
+        old = (partials[0] | partials[1]).as_signed()
         m.d.comb += [
             total.eq(dot + old if carry is None else add_with_carry(old, dot, carry)),
             self.sum.eq(Mux(self.drain_half, stored[1], stored[0])),

@@ -9,6 +9,7 @@ from arch.counters import COUNTER_BITS, COUNTERS
 from arch.descriptor import MAGIC, VERSION
 from arch.registers import ADDRESS_BITS, MAP_VERSION, REGISTERS, Access, Register
 from hw.axi import Response, axi4_lite_port
+from hw.bits import one_of
 
 __all__ = ["Control"]
 
@@ -23,11 +24,11 @@ class Control(wiring.Component):
 
     Operation: decodes the table ``arch.registers.REGISTERS``. A start is passed on if nothing runs, nothing failed
     and no soft reset is under way. A soft reset holds ``reset`` until the bus bridge, which the same signal tells to
-    complete what was begun, is ``drained``: for ever if the memory never answers. The counters are copied when
-    ``done`` rises and on request. ``irq`` is a level.
+    complete what was begun, is ``drained``: for ever if the memory never answers. The counters are copied in
+    the cycle after ``done`` rises, or after a request. ``irq`` is a level.
 
-    Latency: a read is answered in the second cycle after its address is accepted, a write in the second
-    cycle after its address and data are; one of each at a time. ``start`` follows the write by a cycle.
+    Latency: a read is answered in the third cycle after its address is accepted, a write in the second cycle
+    after its address and data are; one of each at a time. ``start`` follows the write by a cycle.
 
     Members
     -------
@@ -134,20 +135,26 @@ class Control(wiring.Component):
                         else:
                             m.d.comb += ones[register.name].eq(write_data & write_mask)
 
-        # Reads.
-        read_address = Signal(ADDRESS_BITS)
-        read_held = Signal()
-        m.d.comb += axil.arready.eq(~read_held & ~axil.rvalid)
+        # Reads: which register, then its word, out of many.
+        read_address, select = Signal(ADDRESS_BITS), Signal(len(REGISTERS))
+        read_held, read_chosen = Signal(), Signal()
+        m.d.comb += axil.arready.eq(~read_held & ~read_chosen & ~axil.rvalid)
+        m.d.sync += [
+            select.eq(Cat(read_address[2:] == register.offset >> 2 for register in REGISTERS)),
+            read_chosen.eq(read_held),
+        ]
         with m.If(axil.arvalid & axil.arready):
             m.d.sync += [read_address.eq(axil.araddr), read_held.eq(1)]
+        with m.Else():
+            m.d.sync += read_held.eq(0)
         with m.If(axil.rready):
             m.d.sync += axil.rvalid.eq(0)
-        with m.If(read_held):
-            m.d.sync += [read_held.eq(0), axil.rvalid.eq(1), axil.rdata.eq(0), axil.rresp.eq(Response.SLVERR)]
-            with m.Switch(read_address[2:]):
-                for register in REGISTERS:
-                    with m.Case(register.offset >> 2):
-                        m.d.sync += [axil.rdata.eq(words[register.name]), axil.rresp.eq(Response.OKAY)]
+        with m.If(read_chosen):
+            m.d.sync += [
+                axil.rvalid.eq(1),
+                axil.rdata.eq(one_of([words[register.name].as_value() for register in REGISTERS], select)),
+                axil.rresp.eq(Mux(select.any(), Response.OKAY, Response.SLVERR)),
+            ]
 
         # Commands.
         command, status = ones["CONTROL"], words["STATUS"]
@@ -166,8 +173,11 @@ class Control(wiring.Component):
         m.d.sync += pending.done.eq((pending.done & ~ones["INTERRUPT_PENDING"].done) | ended)
         m.d.comb += self.irq.eq(pending.done & enable.done)
 
+        # Taken a cycle late, as the registers are many.
+        takes = Signal()
+        m.d.sync += takes.eq(ended | command.snapshot)
         snapshot = {name: Signal(COUNTER_BITS, name=f"{name}_snapshot") for name in COUNTERS}
-        with m.If(ended | command.snapshot):
+        with m.If(takes):
             m.d.sync += [value.eq(getattr(self.counters, name)) for name, value in snapshot.items()]
 
         for name, values in self._readable(snapshot).items():

@@ -92,10 +92,10 @@ class StreamCrc(wiring.Component):
         m.submodules.of_beat = of_beat = Crc32(self._bits)
         m.submodules.of_state = of_state = Crc32(self._bits)
         contribution = Signal(CRC_BITS)
-        valid, first, stream = Signal(), Signal(), Signal.like(self.stream)
+        # `same`: the beat before is of the same stream.
+        valid, first, same, stream = Signal(), Signal(), Signal(), Signal.like(self.stream)
         last = Signal.like(self.stream)
         away = Array(Signal(CRC_BITS, name=f"away_{stream}") for stream in range(self._streams))
-        same = stream == last
         m.d.comb += [
             of_beat.beat.eq(self.beat),
             of_state.state.eq(Mux(first, INITIAL, Mux(same, self.state, away[stream]))),
@@ -103,7 +103,8 @@ class StreamCrc(wiring.Component):
         m.d.sync += valid.eq(self.valid)
         # Each `next` is used in one place only: a simulator then works it out for valid beats and no others.
         with m.If(self.valid):
-            m.d.sync += [contribution.eq(of_beat.next), first.eq(self.first), stream.eq(self.stream)]
+            m.d.sync += [contribution.eq(of_beat.next), first.eq(self.first), stream.eq(self.stream),
+                         same.eq(self.stream == Mux(valid, stream, last))]
         with m.If(valid):
             m.d.sync += [self.state.eq(contribution ^ of_state.next), last.eq(stream)]
         with m.If(valid & ~same):

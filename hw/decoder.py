@@ -177,10 +177,11 @@ class CoatDecoder(wiring.Component):
                 takes_part.eq(Cat(above(step.lanes, config.lanes) & column.replicate(config.lanes)
                                   for column in above(step.columns, config.build_columns))),
                 save.eq(step.save),
-                restore.eq(step.restore),
                 release.eq(step.release),
                 last.eq(step.last),
             ]
+        # High in a step's first cycle only. Its layer runs: a step with `save` has come before it.
+        m.d.sync += restore.eq(self.step.valid & self.step.ready & step.restore)
 
         # A layer starts with two requests of every used lane: the second ones when all first ones are served.
         served, crossed = (Signal(config.decoder_lanes, name=name) for name in ("served", "crossed"))
@@ -296,14 +297,12 @@ class CoatDecoder(wiring.Component):
         # Flags and the layer's end.
         m.d.comb += [
             self.save.eq(waiting & running & save & quiet),
-            self.restore.eq(waiting & running & restore),
+            self.restore.eq(restore),
             self.release.eq(self.restore & release),
             self.finish.eq(ending & (quiet | self.drained)),
         ]
         with m.If(self.save):
             m.d.sync += save.eq(0)
-        with m.If(self.restore):
-            m.d.sync += restore.eq(0)
         with m.If(fire & last):
             m.d.sync += [running.eq(0), ending.eq(1)]
         with m.If(self.finish):

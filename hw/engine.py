@@ -273,8 +273,9 @@ class Engine(wiring.Component):
             read_position.eq(arbiter.position),
             mask_error.eq(mask_checker.error),
             parameter_error.eq(parameter_checker.error),
-            segment_position.eq(Mux(mask_checker.error, mask_checker.position, parameter_checker.position)),
-            segment.eq(Mux(mask_checker.error, mask_checker.segment, parameter_checker.segment)),
+            # One beat comes in a cycle, so one checker at most knows something.
+            segment_position.eq(Mux(mask_checker.known, mask_checker.position, parameter_checker.position)),
+            segment.eq(Mux(mask_checker.known, mask_checker.segment, parameter_checker.segment)),
         ]
         errors = [
             (read_error, Error.BUS_READ, read_position, 0),

@@ -98,7 +98,7 @@ class MaskBuffer(wiring.Component):
         saved_past_end = Signal(refill)
         written = Signal(place_bits - beat_shift)
         layer_beat = Signal(place_bits - beat_shift)
-        active, kept, keeping = Signal(), Signal(), Signal()
+        active, next_active, kept, keeping = Signal(), Signal(), Signal(), Signal()
         settled = Signal(init=1)  # `place` is where the next layer starts
         refill_shift = refill.bit_length() - 1
         in_row, rows_left = left[:refill_shift], left[refill_shift:]
@@ -132,22 +132,24 @@ class MaskBuffer(wiring.Component):
         m.submodules.queue = queue = Memory(shape=row_bits, depth=ROWS, init=[])
         enter, leave = queue.write_port(), queue.read_port(domain="comb")
         queued, on_their_way = Signal(range(ROWS + 1)), Signal(range(ROWS + 1))
-        next_queued, shown = Signal.like(queued), Signal()
-        past = self.past_end[0]
+        next_queued, shown, next_shown = Signal.like(queued), Signal(), Signal()
+        past, next_past_end = self.past_end[0], Signal(refill)
         taken = Signal()
         beat_of_row = fetch_row[beat_shift:]
         m.d.comb += [
             self.words.eq(leave.data),
-            self.valid.eq(active & shown & ~past),
             self.drained.eq(active & past),
             # A layer that ended too early is skipped as fast as its rows come.
-            taken.eq(shown & ~past & Mux(active, self.take, ~settled)),
+            taken.eq(self.valid & self.take | ~active & shown & ~past & ~settled),
             fetches.eq((beat_of_row != written) & (on_their_way != ROWS)),
             fetch.addr.eq(beat_of_row[:-1]),
             fetch.en.eq(fetches),
             enter.data.eq(arriving_row),
             enter.en.eq(arriving),
             next_queued.eq(queued + arriving - taken),
+            next_shown.eq(next_queued != 0),
+            next_active.eq(active),
+            next_past_end.eq(self.past_end),
         ]
         m.d.sync += [
             fetched.eq(fetches),
@@ -156,7 +158,11 @@ class MaskBuffer(wiring.Component):
             enter.addr.eq(enter.addr + arriving),
             leave.addr.eq(leave.addr + taken),
             queued.eq(next_queued),
-            shown.eq(next_queued != 0),
+            shown.eq(next_shown),
+            active.eq(next_active),
+            self.past_end.eq(next_past_end),
+            # Much waits for it, so it is known a cycle ahead.
+            self.valid.eq(next_active & next_shown & ~next_past_end[0]),
             on_their_way.eq(on_their_way + fetches - taken),
         ]
         with m.If(fetches):
@@ -167,24 +173,27 @@ class MaskBuffer(wiring.Component):
             m.d.sync += [
                 place.eq(place + 1),
                 left.eq(Mux(rows_left.any(), Cat(in_row, rows_left - 1), 0)),
-                self.past_end.eq(empty(rows_left[1:].any(), rows_left[0], in_row)),
             ]
+            m.d.comb += next_past_end.eq(empty(rows_left[1:].any(), rows_left[0], in_row))
 
         # Layers.
         m.d.comb += self.command.ready.eq(~active & settled)
         with m.If(self.command.valid & self.command.ready):
             words = self.command.payload.mask_words
+            m.d.comb += [
+                next_active.eq(1),
+                next_past_end.eq(empty(words[refill_shift:].any(), Const(1), words[:refill_shift])),
+            ]
             m.d.sync += [
-                active.eq(1),
                 settled.eq(0),
                 left.eq(words),
-                self.past_end.eq(empty(words[refill_shift:].any(), Const(1), words[:refill_shift])),
                 # A kept layer begins where it began before: `place` is there already.
                 layer_beat.eq(place[beat_shift:]),
                 kept.eq(self.command.payload.mask_keep),
             ]
         with m.If(self.finish):
-            m.d.sync += [active.eq(0), keeping.eq(0)]
+            m.d.comb += next_active.eq(0)
+            m.d.sync += keeping.eq(0)
 
         # Jumps: back to the saved place, or on to where the next layer begins: the beat after a layer's last word, or
         # the beginning of a layer that is kept.
@@ -195,19 +204,20 @@ class MaskBuffer(wiring.Component):
         with m.If(self.release):
             m.d.sync += keeping.eq(0)
         with m.If(self.restore):
-            m.d.sync += [left.eq(saved_left), self.past_end.eq(saved_past_end), settled.eq(0)]
+            m.d.comb += next_past_end.eq(saved_past_end)
+            m.d.sync += [left.eq(saved_left), settled.eq(0)]
         with m.Elif(settle):
             m.d.comb += target[:beat_shift].eq(0)
             m.d.comb += target[beat_shift:].eq(Mux(kept, layer_beat, place[beat_shift:] + place[:beat_shift].any()))
             m.d.sync += settled.eq(1)
         with m.If(self.restore | settle):
+            m.d.comb += next_shown.eq(0)
             m.d.sync += [
                 place.eq(target),
                 fetch_row.eq(target),
                 fetched.eq(0),
                 arriving.eq(0),
                 queued.eq(0),
-                shown.eq(0),
                 on_their_way.eq(0),
                 leave.addr.eq(enter.addr + arriving),
             ]

@@ -40,7 +40,8 @@ class ParameterBuffer(wiring.Component):
 
     Beats of a layer must not be asked for before its command is taken: then none ever waits for a command.
 
-    Latency: one record per cycle, a beat in the cycles between; ``record`` follows ``row`` by one cycle.
+    Latency: one record per cycle, a beat in the cycles between; ``record`` follows ``row`` by one cycle. A row can be
+    asked for from the cycle after the first one in which it is ready.
 
     Members
     -------
@@ -118,18 +119,21 @@ class ParameterBuffer(wiring.Component):
         layer, layer_valid, rows_left = Signal(layout), Signal(), Signal(layer_rows)
         first, place, newest = Signal(range(rows)), Signal(range(rows)), Signal(range(rows))
         unread, free = Signal(range(rows + 1)), Signal(range(rows + 1), init=rows)
+        next_free, room = Signal.like(free), Signal(init=1)
         row_ends, layer_ends, again = Signal(), Signal(), Signal()
         m.d.comb += [
             layers.leave.ready.eq(~layer_valid),
             layer_ends.eq(layer_valid & (self.release != 0) & (self.release == rows_left)),
             again.eq(layer_ends & layer.keep),
             self.rows_ready.eq(Mux(layer_valid, unread, 0)),
+            next_free.eq(free - row_ends + Mux(layer.keep, 0, self.release)),
         ]
         m.d.sync += [
             rows_left.eq(rows_left - self.release),
             place.eq(Mux(again, first, place + self.release)),
             unread.eq(unread + row_ends - self.release + Mux(again, layer.rows, 0)),
-            free.eq(free - row_ends + Mux(layer.keep, 0, self.release)),
+            free.eq(next_free),
+            room.eq(next_free != 0),
         ]
         with m.If(layer_ends):
             m.d.sync += layer_valid.eq(0)
@@ -145,15 +149,16 @@ class ParameterBuffer(wiring.Component):
         gearbox = Signal(8 * (bus_bytes + PARAMETER_BYTES - 1))
         level = Signal(range(bus_bytes + PARAMETER_BYTES))
         slot = Signal(range(max(2, lanes)))
-        give = Signal()
+        holds, give = Signal(), Signal()  # the gearbox holds a record; it gives it
         m.d.comb += [
             self.beats.ready.eq(hungry),
-            give.eq(unpacking & (level >= PARAMETER_BYTES) & (free != 0)),
+            give.eq(unpacking & holds & room),
             row_ends.eq(give & ((slot == lanes - 1) | (records_left == 1))),
         ]
         with m.If(self.beats.valid & self.beats.ready):
             m.d.sync += [
                 level.eq(level + bus_bytes),
+                holds.eq(level + bus_bytes >= PARAMETER_BYTES),
                 beats_left.eq(beats_left - 1),
                 hungry.eq((beats_left != 1) & (level + bus_bytes < PARAMETER_BYTES)),
             ]
@@ -164,6 +169,7 @@ class ParameterBuffer(wiring.Component):
         with m.If(give):
             m.d.sync += [
                 level.eq(Mux(records_left == 1, 0, level - PARAMETER_BYTES)),
+                holds.eq((records_left != 1) & (level >= 2 * PARAMETER_BYTES)),
                 hungry.eq((beats_left != 0) & (level < 2 * PARAMETER_BYTES)),
                 unpacking.eq(records_left != 1),
                 gearbox.eq(gearbox >> 8 * PARAMETER_BYTES),
@@ -172,10 +178,15 @@ class ParameterBuffer(wiring.Component):
             ]
         with m.If(row_ends):
             m.d.sync += newest.eq(newest + 1)
+        # A cycle later: the memory's enables and data are far apart.
+        given, given_row = (Signal(shape, name=name, reset_less=True) for name, shape in (
+            ("given", MULTIPLIER_BITS + BIAS_BITS), ("given_row", range(rows))))
+        m.d.sync += write.en.eq(give << slot)
+        with m.If(give):
+            m.d.sync += [given.eq(gearbox), given_row.eq(newest)]
         m.d.comb += [
-            write.addr.eq(newest),
-            write.data.eq(gearbox[:MULTIPLIER_BITS + BIAS_BITS].replicate(lanes)),
-            write.en.eq(give << slot),
+            write.addr.eq(given_row),
+            write.data.eq(given.replicate(lanes)),
             read.addr.eq(place + self.row),
             self.record.eq(read.data),
         ]

@@ -131,7 +131,6 @@ class PassWalker(wiring.Component):
         run_position = Signal(POSITION_SHAPE)
         input_row = Signal(ROW_SHAPE)
         m.d.comb += [
-            last_of_pass.eq(index == last_index),
             last_pass.eq(last_chunk & last_row),
             last_columns.eq(channels_left <= config.columns),
             run_position.eq(pixel.position + chunk_offset),
@@ -152,12 +151,13 @@ class PassWalker(wiring.Component):
             step.columns_in_tile.eq(Mux(last_columns, channels_left, config.columns)),
         ]
 
-        # Later assignments win: the innermost loop that does not roll over decides.
+        # Later assignments win: the innermost loop that does not roll over decides. That a step is the last of its loop
+        # is known a step ahead.
         with m.If(move):
-            m.d.sync += [index.eq(index + 1), pixel.eq(following)]
+            m.d.sync += [index.eq(index + 1), last_of_pass.eq(index + 1 == last_index), pixel.eq(following)]
             with m.If(last_of_pass):
                 m.d.sync += [
-                    index.eq(0), pixel.eq(tile_start), slot.eq(slot + 1),
+                    index.eq(0), last_of_pass.eq(last_index == 0), pixel.eq(tile_start), slot.eq(slot + 1),
                     chunk_offset.eq(chunk_offset + config.lanes), run_left.eq(run_left - config.lanes),
                     last_chunk.eq(run_left <= 2 * config.lanes),
                 ]
@@ -175,11 +175,12 @@ class PassWalker(wiring.Component):
                         pixels_left.eq(pixels_left - layer.tile_pixels), last_tile.eq(pixels_left <= two_tiles),
                     ]
                     with m.If(pixels_left < two_tiles):
-                        m.d.sync += last_index.eq(pixels_left - layer.tile_pixels - 1)
+                        rest = pixels_left - layer.tile_pixels
+                        m.d.sync += [last_index.eq(rest - 1), last_of_pass.eq(rest == 1)]
                 with m.If(last_pass & last_tile):
                     m.d.sync += [
                         pixel.eq(map_start), tile_start.eq(map_start), pixels_left.eq(layer.pixels),
-                        last_tile.eq(one_tile), last_index.eq(full_index),
+                        last_tile.eq(one_tile), last_index.eq(full_index), last_of_pass.eq(full_index == 0),
                         channels_left.eq(channels_left - config.columns),
                         walking.eq(~last_columns),
                     ]
@@ -217,7 +218,7 @@ class PassWalker(wiring.Component):
             m.d.sync += [
                 walking.eq(1), layer.eq(command), rows_above.eq(0), bytes_above.eq(0),
                 pixel.eq(origin), tile_start.eq(origin), map_start.eq(origin),
-                last_index.eq(tile_pixels - 1), full_index.eq(tile_pixels - 1),
+                last_index.eq(tile_pixels - 1), full_index.eq(tile_pixels - 1), last_of_pass.eq(tile_pixels == 1),
                 *(flag.eq(command.run_bytes <= config.lanes) for flag in (last_chunk, one_chunk)),
                 *(flag.eq(command.kernel_rows == 1) for flag in (last_row, one_row)),
                 *(flag.eq(command.pixels <= command.tile_pixels) for flag in (last_tile, one_tile)),

@@ -11,7 +11,7 @@ from hw.bits import count_ones
 from hw.commands import PostCommand
 from hw.drain import DrainWalker, drain_step
 from hw.parameters import parameter_row, row_offset
-from hw.requantise import ACCUMULATOR_BITS, Requantiser
+from hw.requantise import ACCUMULATOR_BITS, Requantiser, rounding
 
 __all__ = ["PostProcessor"]
 
@@ -148,16 +148,19 @@ class PostProcessor(wiring.Component):
             return register
 
         m.d.sync += requantiser.valid.eq(steps[6].valid)
-        shift, clamp_low, wide, residual_multiplier = (
-            operand(getattr(requantiser, name)) for name in ("shift", "clamp_low", "wide", "residual_multiplier"))
+        shift, round_up, clamp_low, wide, residual_multiplier = (
+            operand(getattr(requantiser, name))
+            for name in ("shift", "round_up", "clamp_low", "wide", "residual_multiplier"))
         accumulators, multipliers, biases, residual_operands = (
             [operand(port) for port in getattr(requantiser, name)]
             for name in ("accumulators", "multipliers", "biases", "residuals"))
+        chosen_shift = Mux(steps[6].average, layer.pool_shift, layer.shift)
         with m.If(steps[6].valid):
             m.d.sync += [
                 residual_multiplier.eq(Mux(steps[6].residual, layer.residual_multiplier, 0)),
                 wide.eq(steps[6].wide),
-                shift.eq(Mux(steps[6].average, layer.pool_shift, layer.shift)),
+                shift.eq(chosen_shift),
+                round_up.eq(rounding(chosen_shift)),
                 clamp_low.eq(Mux(steps[6].average, -128, layer.clamp_low)),
             ]
             for lane in range(lanes):
@@ -181,20 +184,40 @@ class PostProcessor(wiring.Component):
         # Cycle 7: they enter; cycle 12: the result leaves, and a pooled byte comes from the activation memory.
         leave = 7 + Requantiser.LATENCY
 
-        # Cycle 12: sums of the average pool.
-        step, outputs = steps[leave], requantiser.outputs
+        # Cycle 12: sums of the average pool. The old sum has been read a cycle before; if it was being written then, it
+        # is what was written.
+        before, step, outputs = steps[leave - 1], steps[leave], requantiser.outputs
         m.d.comb += [
             walker.settled.eq(~Cat(steps[stage].accumulate for stage in range(2, leave - 3)).any()),
-            totals.addr.eq(Mux(steps[6].average, steps[6].row, step.row)),
             totals_write.addr.eq(step.row),
             totals_write.en.eq(step.accumulate),
         ]
-        m.d.comb += [totals_write.data[lane].eq(outputs[lane] + Mux(step.initial, 0, totals.data[lane]))
-                     for lane in range(lanes)]
+        m.d.sync += totals.addr.eq(Mux(steps[5].average, steps[5].row, steps[leave - 2].row))
+        repeats = step.accumulate & (step.row == before.row)
+        for lane in range(lanes):
+            total = Signal(signed(ACCUMULATOR_BITS), name=f"total_{lane}", reset_less=True)
+            with m.If(before.accumulate):
+                m.d.sync += total.eq(Mux(before.initial, 0, Mux(repeats, totals_write.data[lane], totals.data[lane])))
+            m.d.comb += totals_write.data[lane].eq(outputs[lane] + total)
+
+        # A pooled byte that is updated as soon as it may be, `latency.POOL_UPDATE` cycles after the update before, has
+        # been read before that was seen: it is what has been written then, and is kept until cycle 12.
+        again = step.write & (step.address == steps[leave - latency.POOL_UPDATE].address)
+        pooled, kept = self.aux_data, self.write_data
+        for stage in range(leave - latency.POOL_UPDATE + 1, leave + 1):
+            repeated = Signal(name=f"again_{stage}")
+            m.d.sync += repeated.eq(again)
+            if stage == leave:
+                pooled = Mux(repeated, kept, pooled)
+            else:
+                earlier, kept = kept, Signal.like(kept, name=f"kept_{stage + 1}", reset_less=True)
+                with m.If(repeated):
+                    m.d.sync += kept.eq(earlier)
+            again = repeated
 
         # Cycle 12: where the result goes; cycle 13: the result.
         stored = [Mux(step.update & (old > output), old, output)
-                  for old, output in ((self.aux_data[8 * lane:8 * lane + 8].as_signed(), outputs[lane])
+                  for old, output in ((pooled[8 * lane:8 * lane + 8].as_signed(), outputs[lane])
                                       for lane in range(lanes))]
         m.d.comb += [
             self.write.valid.eq(step.write),
@@ -208,8 +231,8 @@ class PostProcessor(wiring.Component):
         with m.If(step.write):
             m.d.sync += self.write_data.eq(
                 Mux(step.wide, requantiser.wide_output, Cat(value[:8] for value in stored)))
-        # What is decided five cycles on is read two cycles later, in the cycle after `layer_done`.
-        m.d.comb += walker.layer_ends.eq(steps[leave - 5].last)
+        # What is decided five cycles on is read two cycles later, in the second one after `layer_done`.
+        m.d.comb += walker.layer_ends.eq(steps[leave - 4].last)
         if config.trace:
             m.d.sync += [self.trace[name].eq(self.write[name]) for name in ("valid", "address", "mask")]
             m.d.comb += self.trace.data.eq(self.write_data)

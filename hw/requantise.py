@@ -7,8 +7,9 @@ from amaranth.lib.wiring import In, Out
 from arch import latency
 from arch.config import BIAS_BITS, MULTIPLIER_BITS, EngineConfig
 from arch.descriptor import FIELDS
+from hw.bits import above
 
-__all__ = ["ACCUMULATOR_BITS", "Requantiser"]
+__all__ = ["ACCUMULATOR_BITS", "Requantiser", "rounding"]
 
 ACCUMULATOR_BITS = 32
 """Width of the values that enter: partial sums, and the sums of an average pool, which may be wider."""
@@ -17,12 +18,17 @@ _LOW_BITS = 17
 """The multiplication is split here, so that each part fits an 18 x 18 multiplier block."""
 
 
+def rounding(shift: Value) -> Value:
+    """What is added before a shift to the right, so that it rounds: 2 ** (shift - 1), or 0 for shift 0."""
+    return (Const(1) << shift)[1:]
+
+
 class Requantiser(wiring.Component):
-    """R lanes of ``clamp((accumulator * multiplier + residual * residual_multiplier + bias + half) >> shift)``.
+    """R lanes of ``clamp((accumulator * multiplier + residual * residual_multiplier + bias + round_up) >> shift)``.
 
     Operation: a beat may enter every cycle and never stalls; its result leaves ``LATENCY`` cycles later and stays until
-    the next one. ``half`` is ``2 ** (shift - 1)``, or 0 for shift 0. The sum is kept in 48 bits, which whoever packs
-    the model has checked to be enough. Source: docs/specification.md, "Arithmetic".
+    the next one. The sum is kept in 48 bits, which whoever packs the model has checked to be enough. Source:
+    docs/specification.md, "Arithmetic".
 
     Latency: ``LATENCY`` cycles, one beat per cycle.
 
@@ -46,6 +52,8 @@ class Requantiser(wiring.Component):
             "residuals": In(signed(8)).array(lanes),
             "residual_multiplier": In(signed(MULTIPLIER_BITS)),
             "shift": In(FIELDS["shift"].bits),
+            #: :func:`rounding` of the shift: all lanes add it at once.
+            "round_up": In(BIAS_BITS),
             "clamp_low": In(signed(8)),
             "wide": In(1),
             #: The result of ``LATENCY`` cycles later: each lane clamped to [clamp_low, 127].
@@ -69,8 +77,10 @@ class Requantiser(wiring.Component):
             with m.If(valid):
                 m.d.sync += later.eq(earlier)
 
-        half = Signal(BIAS_BITS)
-        m.d.comb += half.eq((Const(1) << self.shift)[1:])
+        # Bits that are copies of the sign in a sum whose shifted value fits a byte; known with the sum.
+        beyond = Signal(BIAS_BITS, reset_less=True)
+        with m.If(valids[2]):
+            m.d.sync += beyond.eq(Cat(Const(0, 7), ~above(sides[1].shift, BIAS_BITS - 7)))
 
         for lane in range(self._config.requantiser_lanes):
             # Cycle 1: products, and the bias with the rounding constant.
@@ -84,7 +94,7 @@ class Requantiser(wiring.Component):
                     high.eq(accumulator[_LOW_BITS:].as_signed() * multiplier),
                     low.eq(accumulator[:_LOW_BITS] * multiplier),
                     residual.eq(self.residuals[lane] * self.residual_multiplier),
-                    bias.eq(self.biases[lane] + half),
+                    bias.eq(self.biases[lane] + self.round_up),
                 ]
             # Cycles 2 and 3: the sum.
             product = Signal(signed(BIAS_BITS), name=f"product_{lane}", reset_less=True)
@@ -94,22 +104,34 @@ class Requantiser(wiring.Component):
                 m.d.sync += [product.eq(Cat(Const(0, _LOW_BITS), high).as_signed() + low), addend.eq(bias + residual)]
             with m.If(valids[2]):
                 m.d.sync += total.eq(product + addend)
-            # Cycle 4: the shift.
-            shifted = Signal(signed(BIAS_BITS), name=f"shifted_{lane}", reset_less=True)
+            # Cycle 4: the shift, of which lanes keep what can leave, and whether the rest is its sign. By the widest
+            # distance first: that leaves the fewest bits to move.
+            kept = len(self.wide_output) if lane == 0 else 8
+            value = total
+            for power in reversed(range(len(self.shift))):
+                moved = Signal(signed(kept - 1 + (1 << power)), name=f"moved_{lane}_{power}")
+                m.d.comb += moved.eq(Mux(sides[2].shift[power], value >> (1 << power), value))
+                value = moved
+            shifted = Signal(signed(kept), name=f"shifted_{lane}", reset_less=True)
+            sign = Signal(name=f"sign_{lane}", reset_less=True)
+            fits = Signal(name=f"fits_{lane}", reset_less=True)
+            # A value fits n bits if all bits from n - 1 on equal its sign.
+            differs = total.as_unsigned() ^ total[-1].replicate(BIAS_BITS)
             with m.If(valids[3]):
-                m.d.sync += shifted.eq(total >> sides[2].shift)
+                m.d.sync += [shifted.eq(value), sign.eq(total[-1]), fits.eq(~(differs & beyond).any())]
 
-            # Cycle 5: the clamp. A value fits n bits if all bits from n - 1 on equal its sign.
-            sign, low_byte, clamp_low = shifted[-1], shifted[:8].as_signed(), sides[3].clamp_low
-            fits = shifted[7:] == sign.replicate(BIAS_BITS - 7)
+            # Cycle 5: the clamp.
+            low_byte, clamp_low = shifted[:8].as_signed(), sides[3].clamp_low
             with m.If(valids[4]):
                 m.d.sync += [
                     self.outputs[lane].eq(Mux(Mux(fits, low_byte < clamp_low, sign), clamp_low,
                                               Mux(fits, low_byte, 127))),
                     self.saturated[lane].eq(~fits & ~sign & ~sides[3].wide),
                 ]
-                if lane == 0:
-                    fits_wide = shifted[31:] == sign.replicate(BIAS_BITS - 31)
-                    m.d.sync += self.wide_output.eq(
-                        Mux(fits_wide, shifted[:32], Cat(~sign.replicate(31), sign)))
+            if lane == 0:
+                fits_wide = Signal(reset_less=True)
+                with m.If(valids[3]):
+                    m.d.sync += fits_wide.eq(~(differs & (beyond << kept - 8)).any())
+                with m.If(valids[4]):
+                    m.d.sync += self.wide_output.eq(Mux(fits_wide, shifted, Cat(~sign.replicate(kept - 1), sign)))
         return m

@@ -36,9 +36,11 @@ class SegmentChecker(wiring.Component):
             "first": Out(1),
             #: The CRC register after the last beat.
             "crc": In(CRC_BITS),
-            #: One cycle: a segment is wrong.
+            #: One cycle: it is known whether a segment is wrong.
+            "known": Out(1),
+            #: With ``known``: it is.
             "error": Out(1),
-            #: With ``error``: the descriptor it was read for, and its number there.
+            #: With ``known``: the descriptor it was read for, and its number there.
             "position": Out(POSITION_BITS),
             "segment": Out(SEGMENT_BITS),
         })
@@ -58,7 +60,8 @@ class SegmentChecker(wiring.Component):
             taken.eq(self.beats.valid & self.beats.ready),
             self.first.eq(index == 0),
             # Behind the four bytes of the checksum, its beat is zero.
-            self.error.eq(checked[-1] & (self.crc != residue(self._config.bus_bytes - CRC_BITS // 8))),
+            self.known.eq(checked[-1]),
+            self.error.eq(self.known & (self.crc != residue(self._config.bus_bytes - CRC_BITS // 8))),
         ]
         m.d.sync += checked.eq(Cat(taken & checksum, checked))
         with m.If(taken):

@@ -46,7 +46,7 @@ class LoadUnit(wiring.Component):
             "beats": In(stream.Signature(read_beat(config))),
             #: To the activation memory.
             "load": Out(stream.Signature(data.StructLayout({"address": address, "data": config.bus_bits}))),
-            #: One cycle: a load has ended and its bytes are visible.
+            #: One cycle: a load has ended, and a read asked for in the next one sees its bytes.
             "done": Out(1),
         })
 

@@ -39,8 +39,9 @@ class WishboneMaster(wiring.Component):
     for its answer: in a queue of ``beats_ahead`` beats. Every byte of a beat is selected. ``err`` is reported with its
     beat (``read_error``) or its burst (``write_error``). There is no retry.
 
-    While ``flush`` is high the engine is being reset and its side of the bridge is ignored: no transfer is begun, and
-    the answers to those that were are taken and dropped. ``idle`` says that nothing is left; ``cyc`` is then low.
+    While ``flush`` is high the engine is being reset: what it asks for is ignored and what it is shown means nothing.
+    No transfer is begun, and the answers to those that were are taken and dropped. ``idle`` says that nothing is left;
+    ``cyc`` is then low.
 
     Latency: two cycles from a request, or from write data after their request, to ``stb``; two from ``ack`` to
     ``read_data`` and one to ``write_done``. One transfer per cycle within a burst, as far as ``beats_ahead`` hides the
@@ -141,7 +142,7 @@ class WishboneMaster(wiring.Component):
             beats.enter.valid.eq(answered & ~writing),
             beats.enter.payload.data.eq(bus.dat_r),
             beats.enter.payload.error.eq(bus.err),
-            memory.read_data.valid.eq(beats.leave.valid & ~self.flush),
+            memory.read_data.valid.eq(beats.leave.valid),
             memory.read_data.payload.eq(beats.leave.payload.data),
             memory.read_error.eq(beats.leave.payload.error),
             beats.leave.ready.eq(memory.read_data.ready | self.flush),
@@ -153,7 +154,7 @@ class WishboneMaster(wiring.Component):
         m.d.comb += [
             done.enter.valid.eq(wrote_last),
             done.enter.payload.error.eq(failed | bus.err),
-            memory.write_done.valid.eq(done.leave.valid & ~self.flush),
+            memory.write_done.valid.eq(done.leave.valid),
             memory.write_error.eq(done.leave.payload.error),
             done.leave.ready.eq(memory.write_done.ready | self.flush),
         ]

@@ -72,8 +72,7 @@ class VariantColumns(wiring.Component):
             "partials": In(data.ArrayLayout(data.ArrayLayout(signed(config.accumulator_bits), 2), count)),
             "sums": Out(data.ArrayLayout(signed(config.accumulator_bits), count)),
             #: As in :class:`hw.column.Column`.
-            "first": In(1),
-            "half": In(1),
+            "goes_on": In(2),
         })
 
     def elaborate(self, platform):
@@ -81,9 +80,9 @@ class VariantColumns(wiring.Component):
         rows = [self.rows[index] for index in range(len(self.rows))]
         dots = self._variant.dots(m, self._config, self.activations, rows)
         for column, (dot, carry) in enumerate(dots):
-            partials = [_register(m, partial) for partial in self.partials[column]]
-            old = Mux(self.first, 0, Mux(self.half, partials[1], partials[0]))
-            m.d.comb += self.sums[column].eq(add_with_carry(old, dot, carry))
+            low, high = (_register(m, Mux(goes_on, partial, 0))
+                         for goes_on, partial in zip(self.goes_on, self.partials[column]))
+            m.d.comb += self.sums[column].eq(add_with_carry((low | high).as_signed(), dot, carry))
         return m
 
 

@@ -22,10 +22,12 @@ def _column(recordings: Recordings, path: str, config: EngineConfig) -> list[np.
     beats = np.concatenate([stored[stages + 1:], np.zeros(stages + 1, bool)])
     weights = column.bits("row")[:, :config.lanes * config.weight_bits].reshape(len(beats), config.lanes, -1)
     written = weights.any(2).sum(1)
-    valid, into, slots = column.values("row_valid") != 0, column.values("row_slot"), column.values("slot")
+    # A row is announced in the cycle before it.
+    comes = np.concatenate([[False], column.values("row_comes")[:-1] != 0])
+    into, slots = np.roll(column.values("row_slot"), 1), column.values("slot")
     nonzero = np.zeros(len(beats), np.int64)
     for slot in range(config.weight_slots):
-        writes, uses = np.flatnonzero(valid & (into == slot)), np.flatnonzero(beats & (slots == slot))
+        writes, uses = np.flatnonzero(comes & (into == slot)), np.flatnonzero(beats & (slots == slot))
         # A row is seen from the cycle after its write on.
         nonzero[uses] = np.concatenate([[0], written[writes]])[np.searchsorted(writes, uses)]
     return [config.lanes * beats - nonzero, nonzero]

@@ -1,6 +1,7 @@
 """The activation memory against a plain byte array, with every port busy at random."""
 
 import random
+from collections import deque
 
 import pytest
 from amaranth.sim import Simulator
@@ -57,6 +58,7 @@ def test_ports(overrides, crowded):
         pending = dict.fromkeys((*sizes, "load"))
         offered = dict.fromkeys(pending)  # what is read in a later cycle
         next_write = None, 0
+        writes = deque([[]] * (latency.ACTIVATION_WRITE - 1))
         for cycle in range(900):
             reads = {}
             # What was offered and taken in the cycle before may be read now.
@@ -104,7 +106,9 @@ def test_ports(overrides, crowded):
                 due[data_ports[name]][cycle + latency.ACTIVATION_READ] = model.read(model.run(start, sizes[name]))
                 counts[name] += 1
 
-            # Bytes written now are for later cycles.
+            for a, value in writes.popleft():
+                model.bytes[a] = value
+            # Bytes whose data come now are for later cycles.
             start, mask = write
             written = [] if start is None else [
                 (a, data >> 8 * n & 255) for n, a in enumerate(model.run(start, aux_bytes)) if mask >> n & 1]
@@ -120,8 +124,7 @@ def test_ports(overrides, crowded):
                     counts["loads"] += 1
                     pending["load"] = None
             assert ctx.get(dut.load.ready) == (pending["load"] is None), f"load in cycle {cycle}"
-            for a, value in written:
-                model.bytes[a] = value
+            writes.append(written)
 
             await ctx.tick()
             for name, results in due.items():

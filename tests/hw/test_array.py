@@ -45,6 +45,7 @@ def test_tiles(overrides):
 
     async def drive(ctx):
         nonlocal writes
+        coming = []
         sums, half, index, pixels, passes, slot, pause = {}, 0, 0, 5, 2, 0, 0
         half_free = [0, 0]
         for cycle in range(cycles):
@@ -58,15 +59,6 @@ def test_tiles(overrides):
                 sums[index] = [dot + (0 if first else old) for dot, old in zip(dots, sums.get(index, dots))]
             ctx.set(dut.beat, {"valid": valid, "activations": activations, "slot": slot, "first": first, "half": half,
                                "address": index})
-            # A slot that is not in use is rewritten, from the next cycle on.
-            group = rng.randrange(config.columns // config.build_columns)
-            target = (slot + rng.randint(1, config.weight_slots - 1)) % config.weight_slots
-            written = rng.random() < .6
-            new, rows = written_rows(rng, config)
-            ctx.set(dut.write, {"valid": written, "slot": target, "group": group, "rows": rows})
-            if written:
-                writes += 1
-                weights[target][group * config.build_columns:(group + 1) * config.build_columns] = new
             if valid:
                 index += 1
                 if index == pixels:
@@ -77,6 +69,16 @@ def test_tiles(overrides):
                             drains[cycle + dut.depth + order] = half, address, sums[address]
                         half_free[half] = cycle + dut.depth + pixels
                         sums, half, pixels, passes = {}, 1 - half, rng.choice((1, 2, 3, 7, 20)), rng.randint(1, 4)
+            # A slot that the next beat does not use is rewritten, for beats from the one after that on.
+            for target, group, new in coming:
+                weights[target][group * config.build_columns:(group + 1) * config.build_columns] = new
+            group = rng.randrange(config.columns // config.build_columns)
+            target = (slot + rng.randint(1, config.weight_slots - 1)) % config.weight_slots
+            written = rng.random() < .6
+            new, rows = written_rows(rng, config)
+            ctx.set(dut.write, {"valid": written, "slot": target, "group": group, "rows": rows})
+            coming = [(target, group, new)] if written else []
+            writes += written
             await ctx.tick()
 
     async def drain(ctx):
@@ -108,6 +110,7 @@ def test_depth_is_tight(lane):
         ctx.set(dut.write, {"valid": 1, "rows": [{"weights": [1] * 8, "negatives": 0}]})
         await ctx.tick()
         ctx.set(dut.write.valid, 0)
+        await ctx.tick()
         ctx.set(dut.beat, {"valid": 1, "activations": [3] * 8, "first": 1})
         for _ in range(dut.depth + 2):
             await ctx.tick()

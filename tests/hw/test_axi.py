@@ -45,7 +45,8 @@ class Bridge:
                                  data=port.read_data.payload, error=port.read_error)
         self.write_done = Channel("write_done", port.write_done.valid, port.write_done.ready, error=port.write_error)
         self.bus = list(bus.values())
-        self.engine = [self.read_request, self.write_request, self.write_data, self.read_data, self.write_done]
+        self.demands = [self.read_request, self.write_request, self.write_data]
+        self.engine = [*self.demands, self.read_data, self.write_done]
         self.reads, self.writes, self.data = (
             Source(channel, rng, rate) for channel in (self.read_request, self.write_request, self.write_data))
         self.sinks = [Sink(channel, rng, rate) for channel in (self.read_data, self.write_done)]
@@ -228,6 +229,14 @@ def test_reset_in_the_middle_of_bursts(bits, rate):
     dut, memory = bridge.dut, bridge.memory
     completed_beats = []
 
+    async def in_reset(ctx, *signals):
+        """Nothing asked for is obtained; answers go on to come, for nobody."""
+        values = await bridge.cycle(ctx, *signals)
+        assert not any(channel.fired for channel in bridge.demands)
+        for channel in bridge.engine:
+            channel.forget()
+        return values
+
     async def testbench(ctx):
         for part in range(3):
             place = WRITES - (part << 24)
@@ -239,19 +248,15 @@ def test_reset_in_the_middle_of_bursts(bits, rate):
                 await bridge.cycle(ctx)
             announced, handed = list(bridge.announced), list(bridge.handed)
 
-            # The engine is still alive in the first cycle of its reset; nothing passes any more.
+            # The engine is still alive in the first cycle of its reset, but obtains nothing any more.
             ctx.set(dut.flush, 1)
             for channel in bridge.engine:
                 channel.forget()
-            await bridge.cycle(ctx)
-            assert not any(channel.fired for channel in bridge.engine)
-            for channel in bridge.engine:
-                channel.forget()
+            await in_reset(ctx)
             for source in bridge.reads, bridge.writes, bridge.data:
                 source.stop(ctx)
             for _ in range(LIMIT):
-                idle, = await bridge.cycle(ctx, dut.idle)
-                assert not any(channel.fired for channel in bridge.engine)
+                idle, = await in_reset(ctx, dut.idle)
                 if idle:
                     break
             assert idle and memory.settled

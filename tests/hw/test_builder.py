@@ -111,24 +111,26 @@ def build(config, layers, rng=None, free_after=lambda rng: rng.randint(0, 60)):
     async def check(ctx):
         ctx.set(builder.seed, SEED)
         slots = [{} for _ in range(config.weight_slots)]
-        cycle = 0
+        cycle, write, wrote = 0, None, False
         while len(times) < len(passes):
             freeing = bool(due) and due[0] <= cycle
             if freeing:
                 due.pop(0)
             ctx.set(builder.freed, freeing)
-            _, _, write, built, weights, zeros = await ctx.tick().sample(
+            _, _, next_write, built, weights, zeros = await ctx.tick().sample(
                 builder.write, builder.built, builder.built_weights, builder.zero_weights)
             cycle += 1
             counts[0] += weights
             counts[1] += zeros
-            if write.valid:
+            # `built` comes a cycle after its write, counts come two after theirs.
+            assert wrote or weights == zeros == 0
+            wrote = write is not None and write.valid
+            if wrote:
                 assert write.slot == len(times) % config.weight_slots
                 assert len(due) < config.weight_slots, "a slot in use was written"
                 for row in range(config.build_columns):
                     slots[write.slot][write.group * config.build_columns + row] = decode_row(config, write.rows[row])
-            else:
-                assert weights == zeros == 0
+            write = next_write
             if built:
                 expected = passes[len(times)]
                 content = slots[len(times) % config.weight_slots]
@@ -141,6 +143,8 @@ def build(config, layers, rng=None, free_after=lambda rng: rng.randint(0, 60)):
                 times.append(cycle)
                 due.append(max([cycle + (free_after(rng) if rng else 0), *due[-1:]]))
         ctx.set(builder.freed, 0)
+        counts[0] += ctx.get(builder.built_weights)
+        counts[1] += ctx.get(builder.zero_weights)
 
     async def watch_errors(ctx):
         while True:

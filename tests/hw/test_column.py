@@ -43,17 +43,20 @@ def run_beats(config, beats, rows, group=SIGN_GROUP):
     dut = Column(config, sign_group=group)
     stages = Column.tree_stages(config)
     end = max(cycle for cycle, *_ in beats) + stages + 2
-    inputs = [{"row_valid": 0, "store_valid": 0} for _ in range(end)]
+    # A row is announced in the cycle before it: here cycle -1, the last one of the list, is the first one.
+    inputs = [{"row_comes": 0, "store_valid": 0} for _ in range(end + 1)]
     for cycle, slot, weights in rows:
-        inputs[cycle] |= {"row_valid": 1, "row_slot": slot, "row": row_value(weights, config, group)}
+        inputs[cycle - 1] |= {"row_comes": 1, "row_slot": slot}
+        inputs[cycle] |= {"row": row_value(weights, config, group)}
     for cycle, slot, activations, first, half, address in beats:
         inputs[cycle] |= {"slot": slot, "activations": sum(a % 256 << 8 * i for i, a in enumerate(activations))}
         inputs[cycle + stages - 1] |= {"read_addresses": [address] * 2}
-        inputs[cycle + stages + 1] |= {"first": first, "half": half, "store_valid": 1 << half, "store_address": address}
+        inputs[cycle + stages] |= {"goes_on": 0 if first else 1 << half}
+        inputs[cycle + stages + 1] |= {"store_valid": 1 << half, "store_address": address}
     sums = []
 
     async def drive(ctx):
-        for cycle in inputs:
+        for cycle in inputs[-1:] + inputs[:-1]:
             for name, value in cycle.items():
                 signal = getattr(dut, name)
                 ctx.set(signal.as_value() if name in ("row", "activations") else signal, value)

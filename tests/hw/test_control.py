@@ -150,7 +150,7 @@ def test_latency():
             cycles.update({name: index for name, channel in driver._channels.items() if channel.fired})
 
     driver.run(testbench)
-    assert cycles["r"] - cycles["ar"] == 2
+    assert cycles["r"] - cycles["ar"] == 3
     assert cycles["b"] - cycles["aw"] == cycles["b"] - cycles["w"] == 2
     assert [start for start, _ in driver.pulses].index(1) == cycles["b"]
 
@@ -298,6 +298,8 @@ def test_counters_are_read_from_one_cycle():
         later = count(ctx)
         assert await snapshot(ctx) == asked
         ctx.set(dut.done, 1)
+        await driver.cycle(ctx)
+        later = count(ctx)
         await driver.cycle(ctx)
         count(ctx)
         assert await snapshot(ctx) == later

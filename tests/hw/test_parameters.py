@@ -84,6 +84,7 @@ def test_rows_and_space(seed, lanes, bus_bits):
             else:
                 raise AssertionError("no rows")
             assert ctx.get(dut.rows_ready) <= capacity
+            await ctx.tick()
             for _ in range(2 * len(rows)):
                 index = rng.randrange(len(rows))
                 ctx.set(dut.row, index)

@@ -1,6 +1,7 @@
 """The post-processor between models of its neighbours, against docs/specification.md, section 3, in plain Python."""
 
 import random
+from collections import deque
 from dataclasses import dataclass, field
 
 import pytest
@@ -174,7 +175,9 @@ class Bench:
 
     async def run(self, ctx):
         config, dut, rng = self.config, self.dut, self.rng
-        expected = bytearray(self.memory)
+        # What reads see lags behind what is written.
+        expected, readable = bytearray(self.memory), bytearray(self.memory)
+        writes = deque([[]] * (latency.ACTIVATION_WRITE - 1))
         expected_saturations = 0
         width = max(config.requantiser_lanes, 4)
         commands, tiles, rows = [layer.command for layer in self.layers], self.tiles(), self.rows()
@@ -228,18 +231,23 @@ class Bench:
             ctx.set(dut.record, [{"multiplier": multiplier, "bias": bias} for multiplier, bias in record])
             start = pooled if pooled is not None else residual if ready else None
             aux_pipe.append(None if start is None else int.from_bytes(
-                bytes(self.memory[(start + byte) % len(self.memory)] for byte in range(width)), "little"))
+                bytes(readable[(start + byte) % len(readable)] for byte in range(width)), "little"))
             pooled = next_pool.address if next_pool.valid else None
             if ready:
                 residual = next_residual if asked else None
             seen = aux_pipe.pop(0)
             ctx.set(dut.aux_data, rng.getrandbits(8 * width) if seen is None else seen)
             assert trace.valid == (0 if write is None else write.valid)
+            written = []
             if trace.valid:
                 assert (trace.address, trace.mask, trace.data) == (write.address, write.mask, write_data)
-                for byte in range(width):
-                    if write.mask >> byte & 1:
-                        self.memory[(write.address + byte) % len(self.memory)] = write_data >> 8 * byte & 0xFF
+                written = [((write.address + byte) % len(self.memory), write_data >> 8 * byte & 0xFF)
+                           for byte in range(width) if write.mask >> byte & 1]
+            for at, value in written:
+                self.memory[at] = value
+            writes.append(written)
+            for at, value in writes.popleft():
+                readable[at] = value
             write = next_write
             assert release <= len(ring)
             del ring[:release]
@@ -303,7 +311,7 @@ def test_layers_of_every_kind(columns, lanes, stalls, clashes):
 @pytest.mark.parametrize("in_place", [False, True])
 @pytest.mark.parametrize("columns, lanes", [(4, 2), (8, 8)])
 def test_residual_of_the_layer_before(columns, lanes, in_place):
-    """The last byte of a layer, written in the cycle before, is the first residual of the next layer."""
+    """The last byte of a layer, written two cycles before, is the first residual of the next layer."""
     rng = random.Random(lanes)
     config = tiny(columns, lanes)
     layers = [make_layer(rng, config, channels=lanes, size=(1, 1), residual=True) for _ in range(12)]

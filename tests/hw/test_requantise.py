@@ -38,6 +38,7 @@ def random_beat(rng):
 
 def enter(ctx, dut, beat):
     """Puts a beat at the ports; a list may be for the first lanes only."""
+    ctx.set(dut.round_up, 1 << beat["shift"] >> 1)
     for name, value in beat.items():
         if isinstance(value, list):
             for port, lane in zip(getattr(dut, name), value):

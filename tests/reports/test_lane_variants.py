@@ -22,7 +22,6 @@ def sums(config, variant, runs):
         return word & (1 << width) - 1 << width * number
 
     async def drive(ctx):
-        ctx.set(dut.first, 1)
         words = [(sum(value % 256 << 8 * number for number, value in enumerate(activations)),
                   [variant.encode(config, weights[start:start + variant.columns])
                    for start in range(0, 2, variant.columns)]) for activations, weights in runs]

@@ -30,7 +30,7 @@ def test_weights_that_a_column_multiplies_with(weight_bits):
     """Against a walk over the cycles."""
     config = EngineConfig.preset("tiny", weight_bits=weight_bits)
     row_bits = config.lanes * weight_bits + 4
-    column = recording(np.random.default_rng(weight_bits), rst=1, row_valid=1, row_slot=2, row=row_bits, slot=2,
+    column = recording(np.random.default_rng(weight_bits), rst=1, row_comes=1, row_slot=2, row=row_bits, slot=2,
                        store_valid=2)
     part, = (part for part in PARTS if part.block == "column")
     zero, nonzero = part.counts({"it": column}, "it", config)
@@ -40,9 +40,9 @@ def test_weights_that_a_column_multiplies_with(weight_bits):
         beat = cycle + stages + 1 < CYCLES and column.values("store_valid")[cycle + stages + 1] != 0
         expected = slots[column.values("slot")[cycle]] if beat else 0
         assert nonzero[cycle] == expected and zero[cycle] == (config.lanes - expected if beat else 0)
-        if column.values("row_valid")[cycle]:
+        if cycle and column.values("row_comes")[cycle - 1]:
             weights = rows[cycle, :config.lanes * weight_bits].reshape(config.lanes, weight_bits)
-            slots[column.values("row_slot")[cycle]] = int(weights.any(1).sum())
+            slots[column.values("row_slot")[cycle - 1]] = int(weights.any(1).sum())
     assert nonzero.sum() > 100
 
 
