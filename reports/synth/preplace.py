@@ -59,7 +59,7 @@ _EVERY = 4
 _CROWDED = 1.25
 """Wires around a place where logic is to be thinner, by the mean of all logic."""
 
-_KEPT_FREE = .05
+_KEPT_FREE = .1
 """Of the device's logic, at most."""
 
 _USED = .85
