@@ -173,7 +173,8 @@ def test_blocks_alone_get_a_site_and_what_keeps_logic_out_has_no_nets():
     assert not any(f"/Y{row}/" in place for place in places for row in (0, 1, 13, 25, 37, 49, 50))
 
 
-@pytest.mark.parametrize("used, spare", [(0, 100), (740., 100), (800., 50), (810.5, 39), (850, 0), (1000, 0), (1300., 0)])
+@pytest.mark.parametrize("used, spare", [
+    (0, 100), (740., 100), (800., 50), (810.5, 39), (850, 0), (1000, 0), (1300., 0)])
 def test_a_full_device_keeps_nothing_free(used, spare):
     assert spare_tiles(1000, used) == spare
 
