@@ -65,7 +65,7 @@ CRC = 2
 """From a beat to the checksum register after it."""
 
 LOAD_BEAT = 1
-"""From a beat that the load unit takes to the first cycle in which the activation memory can take it."""
+"""From a beat that the load unit takes to the first cycle in which its data can come at the activation memory."""
 
 MET = 1
 """From the cycle in which a load, a store or a layer is at hand and all it waits for has been counted to the first one

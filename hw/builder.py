@@ -150,7 +150,8 @@ class WeightBuilder(wiring.Component):
         ]
         m.d.sync += [free.eq(next_free), slot_free.eq(next_free != 0)]
 
-        # Cycle 1: weights, which go to the array's registers. Cycle 3: their counts.
+        # Cycle 1: weights, which go to the array's registers. Cycle 2: `built`, and how many weights there are and how
+        # many are not zero. Cycle 3: the sums of these.
         met, where = Signal(), Signal(place_layout, reset_less=True)
         weights = [Signal(data.ArrayLayout(config.weight_bits, lanes), name=f"weights_{row}", reset_less=True)
                    for row in generators]

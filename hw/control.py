@@ -173,7 +173,7 @@ class Control(wiring.Component):
         m.d.sync += pending.done.eq((pending.done & ~ones["INTERRUPT_PENDING"].done) | ended)
         m.d.comb += self.irq.eq(pending.done & enable.done)
 
-        # Taken a cycle late, as the registers are many.
+        # A cycle late, from a register: the enable goes to every counter's copy.
         takes = Signal()
         m.d.sync += takes.eq(ended | command.snapshot)
         snapshot = {name: Signal(COUNTER_BITS, name=f"{name}_snapshot") for name in COUNTERS}

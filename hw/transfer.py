@@ -26,7 +26,7 @@ class LoadUnit(wiring.Component):
     consecutive activation addresses, whole beats as they come. ``done`` follows the last write.
 
     Latency: ``latency.MET`` cycles from a command that waits for nothing to its read, ``latency.LOAD_BEAT`` from a beat
-    to its write.
+    to its data at the activation memory.
     """
 
     def __init__(self, config: EngineConfig):

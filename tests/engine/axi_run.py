@@ -206,8 +206,8 @@ async def bus_errors(dut):
     driver.memory.broken = range(first, first + driver.job["output_bytes"])
     await driver.start()
     assert await driver.expect_error(Error.BUS_WRITE) > 0
-    driver.memory.broken = range(0)
     await driver.soft_reset()
+    driver.memory.broken = range(0)
     await driver.run()
 
 
