@@ -180,7 +180,7 @@ class CoatDecoder(wiring.Component):
                 release.eq(step.release),
                 last.eq(step.last),
             ]
-        # High in a step's first cycle only. It need not wait for its layer to run: a step with `save` was done before it.
+        # High in a step's first cycle only. Its layer runs: a step of it with `save` has been done before.
         m.d.sync += restore.eq(self.step.valid & self.step.ready & step.restore)
 
         # A layer starts with two requests of every used lane: the second ones when all first ones are served.

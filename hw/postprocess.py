@@ -200,9 +200,9 @@ class PostProcessor(wiring.Component):
                 m.d.sync += total.eq(Mux(before.initial, 0, Mux(repeats, totals_write.data[lane], totals.data[lane])))
             m.d.comb += totals_write.data[lane].eq(outputs[lane] + total)
 
-        # A read `latency.POOL_UPDATE` cycles after one of the same address, the earliest there is, does not see what that
-        # one's step writes: it takes those bytes from the data of the write, kept here until cycle 12. One address
-        # means one pixel and group, and so one mask.
+        # A read `latency.POOL_UPDATE` cycles after one of the same address, the earliest there is, does not see what
+        # that one's step writes: its bytes are taken from the data of that write, kept here until cycle 12. One
+        # address means one pixel and group, and so one mask.
         again = step.write & (step.address == steps[leave - latency.POOL_UPDATE].address)
         pooled, kept = self.aux_data, self.write_data
         for stage in range(leave - latency.POOL_UPDATE + 1, leave + 1):
